@@ -1,0 +1,102 @@
+# cython: language_level=3
+"""C interface of turns: places, subscriptions, the run queue, and the rules of demand."""
+from libc.stdint cimport int32_t, int64_t
+
+from fastflow._core cimport ff_ring
+from fastflow._native cimport ff_kernel
+
+
+cdef enum:
+    SUB_BATCH = 1024                # events that native stages take at a time: 8 KB of int64 stay in the nearest cache
+
+# What a place may have to do; also the order in which the kinds take turns.
+cdef enum:
+    MAIL = 1                        # a message, or the stage's own end
+    TIMER = 2                       # a timer that is due
+    INPUT = 4                       # events, or a mark
+    DEMAND = 8                      # asked for and not yet sent
+
+# A subscription, as the turn loop sees it.
+ctypedef struct ff_edge:
+    ff_ring ring
+    ff_place *producer
+    ff_place *consumer
+    ff_edge *next                   # in the consumer's queue of subscriptions with something to read
+    int64_t max_demand
+    int64_t min_demand
+    int64_t delivery                # events of one delivery at the most: max - min
+    int64_t open_demand             # asked for by the re-ask rule and not yet handled
+    int64_t pending                 # asked and not sent, as the dispatcher has counted it
+    int64_t stamp                   # when its pending demand last changed: the older goes first among equals
+    int32_t rank                    # index in the producer's heap; -1: not in it
+    int32_t listed                  # in the consumer's queue
+    int32_t manual                  # the consumer asks by itself
+    int32_t ended                   # the producer has put the end behind its last event
+    int32_t closed                  # neither side uses it any more
+    int32_t retry                   # events of the delivery that a Retry has put off; 0: none
+    void *face                      # the Edge object (not a reference: the place holds it)
+
+# A place: where one stage sits, and what the scheduler must know about it.
+ctypedef struct ff_place:
+    ff_place *next                  # in the run queue
+    ff_scheduler *scheduler
+    ff_kernel *kernel               # native stage; else NULL
+    void *kernel_state
+    ff_edge *inputs_head            # subscriptions with something to read, in rotation
+    ff_edge *inputs_tail
+    ff_edge **heap                  # the demand dispatcher: its consumers, the greatest pending demand first
+    int32_t consumers
+    int32_t heap_room
+    int64_t pending                 # over all consumers: asked and not yet sent
+    int64_t buffered                # events emitted and not yet dispatched
+    int64_t emitted
+    int64_t handled
+    int64_t turns
+    int64_t stamps
+    int32_t mail                    # messages that wait
+    int32_t due                     # timers that are due
+    int32_t queued                  # in the run queue
+    int32_t last_kind               # of the last turn; the next one looks at the other kinds first
+    int32_t emits                   # producer or producer_consumer
+    int32_t answers                 # has a handle_demand, or a kernel that fills
+    int32_t parked                  # it answered its demand with nothing
+    int32_t held_back               # memory is short: it takes no turn that makes events
+    int32_t suspended               # Retry: no turn until its timer
+    int32_t redo                    # kind of the turn that a Retry has put off; 0: none
+    int32_t finishing               # it has called finish(): ends when its buffer is empty
+    int32_t ended
+    void *face                      # the Place object (not a reference: the scheduler holds it)
+
+ctypedef struct ff_scheduler:
+    ff_place *head                  # the run queue, first in, first out
+    ff_place *tail
+    int32_t flag                    # look into the mailbox, or stop: set by other threads and by signals
+    int32_t bell                    # what the driver sleeps on; changed by whoever sends mail
+    int32_t held_back               # places that wait for memory
+    int32_t padding
+    int64_t wanted_bytes            # what the last of them could not get
+    int64_t turns
+
+
+# -- decisions, without a thread or a clock --
+cdef int64_t reask(int64_t *open_demand, int64_t handled, int64_t max_demand, int64_t min_demand) noexcept nogil
+cdef int32_t ready(const ff_place *place) noexcept nogil
+cdef int32_t next_kind(const ff_place *place) noexcept nogil
+
+# -- what they lead to --
+cdef void enqueue(ff_place *place) noexcept nogil
+cdef ff_place *dequeue(ff_scheduler *scheduler) noexcept nogil
+cdef void list_input(ff_edge *edge) noexcept nogil
+cdef void list_input_first(ff_edge *edge) noexcept nogil
+cdef ff_edge *unlist_input(ff_place *place) noexcept nogil
+cdef void forget_input(ff_edge *edge) noexcept nogil
+cdef int join_dispatcher(ff_edge *edge) noexcept nogil
+cdef void leave_dispatcher(ff_edge *edge) noexcept nogil
+cdef ff_edge *greediest(const ff_place *place) noexcept nogil
+cdef void count_sent(ff_edge *edge, int64_t n) noexcept nogil
+cdef void count_asked(ff_edge *edge, int64_t n) noexcept nogil
+cdef void ask(ff_edge *edge, int64_t n) noexcept nogil
+cdef void acknowledge(ff_edge *edge, int64_t n) noexcept nogil
+cdef bint has_input(const ff_edge *edge) noexcept nogil
+cdef void hold_back(ff_place *place, int64_t size) noexcept nogil
+cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil

@@ -1,0 +1,131 @@
+"""Options of a subscription: their defaults and their checks, as plain functions.
+
+    max_demand   how many events may be on their way at the most; 256 KiB of them by default
+    min_demand   when so few are left open, more is asked for; half of max_demand by default
+    cancel       what the end of the producer means for the consumer
+    convert      cast events to what the consumer accepts, where that loses nothing
+    writable     the consumer gets a copy of each batch, which it may write to
+
+Nothing here starts anything: give it numbers, it returns numbers or says what is wrong with them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fastflow.errors import DemandError, OptionError, nearest
+from fastflow.schema import Schema
+
+__all__ = ["CANCEL_MODES", "SubscriptionOptions", "default_max_demand", "event_count", "subscription_options"]
+
+#: Bytes of events on their way by default: half of an L2 cache, the same on every machine.
+DEFAULT_BYTES = 256 * 1024
+#: Python objects on their way by default.
+DEFAULT_OBJECTS = 1000
+#: Bytes that an event is taken to have while nobody knows.
+UNKNOWN_BYTES = 8
+
+#: auto: a normal end closes the subscription, and the last one to close ends the consumer; an abnormal end ends it.
+#: permanent: the consumer ends with the producer.  transient: only with one that failed.  temporary: never.
+CANCEL_MODES = ("auto", "permanent", "transient", "temporary")
+
+NAMES = ("cancel", "convert", "max_demand", "min_demand", "tag", "writable")
+
+
+@dataclass(frozen=True)
+class SubscriptionOptions:
+    """Checked options of one subscription; demand in events."""
+
+    max_demand: int
+    min_demand: int
+    cancel: str
+    convert: bool
+    writable: bool
+    tag: Any
+    given: dict[str, Any]
+
+
+def default_max_demand(schema: Schema | None) -> int:
+    """Events on their way when nobody says: 256 KiB of them.
+
+    Examples
+    --------
+    >>> default_max_demand(Schema.of("int64"))
+    32768
+    >>> default_max_demand(Schema.of(object))
+    1000
+    """
+    if schema is None:
+        return DEFAULT_BYTES // UNKNOWN_BYTES
+    if schema.kind == "object":
+        return DEFAULT_OBJECTS
+    return max(2, DEFAULT_BYTES // schema.itemsize)
+
+
+def event_count(value: Any, what: str) -> int:
+    """Check a number of events: an integer, no bool, not negative."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise OptionError(f"{what}: got {value!r}, expected a whole number of events; give an int")
+    n: int = value.__index__()
+    if n < 0:
+        raise DemandError(f"{what}: got {n}, expected 0 or more; give a number of events")
+    return n
+
+
+def subscription_options(given: dict[str, Any], schema: Schema | None, where: str) -> SubscriptionOptions:
+    """Check what was given, and fill in the rest.
+
+    Parameters
+    ----------
+    given : dict
+        Options by name.
+    schema : Schema or None
+        Of the producer's events, if it is known.
+    where : str
+        "subscription of 'total' to 'counter'", for messages.
+
+    Returns
+    -------
+    SubscriptionOptions
+
+    Raises
+    ------
+    OptionError
+        For an unknown option or a value that it can't have.
+    DemandError
+        For demands that can't be, GenStage's rule: 1 <= max_demand and 0 <= min_demand <= max_demand - 1.
+    """
+    for name in given:
+        if name not in NAMES:
+            raise OptionError(f"{where}: " + nearest("option", name, NAMES))
+    high = event_count(given.get("max_demand", default_max_demand(schema)), f"max_demand of the {where}")
+    if high < 1:
+        raise DemandError(f"max_demand of the {where}: got {high}, expected at least 1; ask for some events")
+    if high > 1 << 40:
+        raise DemandError(f"max_demand of the {where}: got {high}, expected at most 2**40 events; ask for fewer")
+    low = event_count(given.get("min_demand", high // 2), f"min_demand of the {where}")
+    if low >= high:
+        raise DemandError(
+            f"min_demand of the {where}: got {low}, expected at most max_demand - 1 = {high - 1}; "
+            "lower min_demand or raise max_demand"
+        )
+    cancel = given.get("cancel", "auto")
+    if cancel not in CANCEL_MODES:
+        raise OptionError(f"cancel of the {where}: got {cancel!r}, expected one of {', '.join(CANCEL_MODES)}")
+    convert = given.get("convert", False)
+    if not isinstance(convert, bool):
+        raise OptionError(f"convert of the {where}: got {convert!r}, expected True or False")
+    writable = given.get("writable", False)
+    if not isinstance(writable, bool):
+        raise OptionError(f"writable of the {where}: got {writable!r}, expected True or False")
+    return SubscriptionOptions(high, low, cancel, convert, writable, given.get("tag"), dict(given))
+
+
+def whole_fits(whole: int, options: SubscriptionOptions, where: str) -> None:
+    """Refuse a max_demand that no whole batch of the producer fits into."""
+    if whole and options.max_demand < whole:
+        raise DemandError(
+            f"max_demand of the {where}: got {options.max_demand}, expected at least {whole}, the batches that are "
+            f"delivered whole; give max_demand={2 * whole}"
+        )

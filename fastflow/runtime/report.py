@@ -1,0 +1,114 @@
+"""Reports: what a runtime looks like, and what it says about itself, as text.
+
+Pure functions of seats: the table behind ``repr(rt)``, the warning about undelivered events, the line at the end of a
+run, and the reason why nothing moves.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from fastflow._core import kept_batches
+
+try:
+    import resource
+except ImportError:
+    resource = None  # type: ignore[assignment]  # Windows has no such module
+
+if TYPE_CHECKING:
+    from fastflow.runtime.seat import Seat
+
+__all__ = ["run_line", "stall_text", "table", "undelivered"]
+
+
+def table(seats: Sequence[Seat], closed: bool, driven: bool) -> str:
+    """Stages and what they have done, as aligned columns."""
+    state = "closed" if closed else "driven" if driven else "not driven"
+    lines = [f"<Runtime: {len(seats)} stages, {state}>"]
+    rows: list[tuple[str, ...]] = [("stage", "kind", "state", "handled", "emitted", "buffered", "asked of it")]
+    for seat in seats[:40]:
+        ended = seat.done.is_set
+        place = seat.place
+        state = "ended" if ended else "finishing" if place.finishing else "ready" if place.is_ready else "waiting"
+        numbers = (place.handled, place.emitted, place.buffered, place.pending)
+        rows.append((seat.name, seat.kind, state, *(f"{n:,}" for n in numbers)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    for row in rows:
+        left = "  ".join(row[i].ljust(widths[i]) for i in range(3))
+        lines.append("  " + left + "  " + "  ".join(row[i].rjust(widths[i]) for i in range(3, 7)))
+    if len(seats) > 40:
+        lines.append(f"  ... and {len(seats) - 40} more")
+    return "\n".join(lines)
+
+
+def undelivered(seats: Sequence[Seat]) -> list[str]:
+    """A line for each edge with events that nobody has handled, and for each buffer that is not empty."""
+    lines = []
+    for seat in seats:
+        for subscription in seat.place.outputs:
+            asked, sent, acked = subscription.counters
+            if sent > acked:
+                lines.append(
+                    f"{seat.name!r} -> {subscription.consumer.name!r}: {sent - acked} events are left undelivered "
+                    f"(asked {asked}, sent {sent}, acked {acked})"
+                )
+        if seat.place.buffered and not seat.done.is_set:
+            lines.append(f"{seat.name!r}: {seat.place.buffered} events are left in its buffer, which nobody asked for")
+    return lines
+
+
+def stall_text(seats: Sequence[Seat]) -> str:
+    """Why nothing moves although a consumer has not ended."""
+    reasons = []
+    for seat in seats:
+        place = seat.place
+        if seat.done.is_set:
+            continue
+        if place.is_held_back:
+            kept = ", ".join(f"{who!r} keeps {size:,} bytes" for who, size in kept_batches().items())
+            reasons.append(f"{seat.name!r} waits for memory ({kept or 'nobody keeps any'} of batches)")
+        elif place.suspended:
+            reasons.append(f"{seat.name!r} has put off its turn")
+        elif seat.kind == "producer":
+            if place.pending:
+                reasons.append(f"{seat.name!r} was asked for {place.pending:,} events and gave none; "
+                               "emit them, call wake() when there are some, or finish()")
+            elif place.outputs:
+                reasons.append(f"nobody asks {seat.name!r} for events")
+            else:
+                reasons.append(f"{seat.name!r} has no consumer")
+        elif not place.inputs:
+            reasons.append(f"{seat.name!r} is subscribed to nothing")
+        else:
+            for subscription in place.inputs:
+                reasons.append(edge_text(subscription))
+    return "; ".join(reasons)
+
+
+def edge_text(subscription: Any) -> str:
+    """What a consumer waits for on one subscription."""
+    asked, sent, acked = subscription.counters
+    producer, consumer = subscription.producer.name, subscription.consumer.name
+    if sent > acked:
+        return f"{consumer!r} has {sent - acked:,} events of {producer!r} waiting, and nobody asks it for output"
+    if asked > sent:
+        return f"{consumer!r} has asked {producer!r} for {asked - sent:,} events"
+    return f"{consumer!r} has not asked {producer!r} for anything"
+
+
+def run_line(seats: Sequence[Seat], seconds: float) -> str:
+    """One line about a run that is over."""
+    events_in = sum(seat.place.emitted for seat in seats if seat.kind == "producer")
+    events_out = sum(seat.place.handled for seat in seats if seat.kind == "consumer")
+    return (f"run over: {events_in:,} events in, {events_out:,} out, {len(seats)} stages, {seconds:.3f} s, "
+            f"peak memory {peak_memory_mib():,.0f} MiB")
+
+
+def peak_memory_mib() -> float:
+    """The most memory this process has had, in MiB; 0 where that is not known."""
+    if resource is None:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024

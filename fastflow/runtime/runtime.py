@@ -1,0 +1,493 @@
+"""Runtimes: the stages of a program, and whoever drives their turns.
+
+    with ff.Runtime() as rt:                 a thread behind drives, until nothing can move any more
+        counter = rt.start(Counter(0, 10))
+        total = rt.start(Total(), subscribe_to=[counter])
+        print(total.result())
+
+    rt = ff.Runtime(); ...; rt.run()         or this thread does
+
+A runtime starts nothing by itself: before it is driven, stages can be started and subscribed, and nothing moves.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from fastflow import telemetry
+from fastflow._scheduler import Reply, Scheduler
+from fastflow.errors import CallbackError, Closed, GraphError, NameTaken, NotDriven, WaitTimeout
+from fastflow.runtime.ref import Ref, Subscription
+from fastflow.runtime.report import run_line, table, undelivered
+from fastflow.runtime.seat import Seat
+from fastflow.runtime.signals import ctrl_c
+from fastflow.stage import Stage, check_stage_options
+
+__all__ = ["Runtime"]
+
+log = logging.getLogger("fastflow.runtime")
+
+#: Seconds between two looks at the memory while a stage waits for some.
+MEMORY_POLL_S = 0.05
+
+
+class Runtime:
+    """The stages of a program, driven by one thread.
+
+    Parameters
+    ----------
+    seed : int, default 0
+        Of every stage's `rng`.
+    clock : callable, optional
+        Returns seconds; for timers.  By default `time.monotonic`.
+
+    Examples
+    --------
+    >>> import fastflow as ff
+    >>> with ff.Runtime() as rt:
+    ...     numbers = rt.start(ff.Range(10))
+    ...     total = rt.start(ff.Sum(), subscribe_to=[numbers])
+    ...     print(total.result())
+    45
+    """
+
+    def __init__(self, seed: int = 0, clock: Callable[[], float] | None = None) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int):
+            raise TypeError(f"seed of a Runtime: got {seed!r}, expected an int")
+        self.seed = seed
+        self.clock = time.monotonic if clock is None else clock
+        self.scheduler = Scheduler(self.clock)
+        self.scheduler.all_places = lambda: [seat.place for seat in self.seats]
+        self.seats: list[Seat] = []
+        self.names: dict[str, Seat] = {}
+        self.failures: dict[int, tuple[BaseException, Seat]] = {}
+        self.closed = False
+        self._numbers: dict[str, int] = {}
+        self._driver: int | None = None
+        self._thread: threading.Thread | None = None
+        self._thread_ends = False
+        self._quiet: list[Reply] = []
+        self._all_ended: list[Reply] = []
+        self._thread_error: BaseException | None = None
+        self._began = time.monotonic()
+
+    # -- stages --
+
+    def start(self, stage: Stage, **options: Any) -> Ref:
+        """Start a stage from its template.
+
+        Parameters
+        ----------
+        stage : Stage
+            The template: the stage that runs is constructed from its arguments.  Attributes that were set on it
+            after its construction are not carried over.
+        **options
+            Overrides of its options, among them ``name`` and ``subscribe_to``.
+
+        Returns
+        -------
+        Ref
+
+        Raises
+        ------
+        OptionError
+            For an unknown option, or an attribute that hides a method.
+        NameTaken
+            If another stage has the name.
+        Exception
+            Whatever ``__init__`` or `setup` raised.
+        """
+        if isinstance(stage, type) and issubclass(stage, Stage):
+            raise TypeError(f"start: got the class {stage.__name__}, expected a stage; write {stage.__name__}()")
+        if not isinstance(stage, Stage):
+            raise TypeError(f"start: got {type(stage).__name__}, expected a stage; derive it from ff.Producer, "
+                            "ff.ProducerConsumer or ff.Consumer, or wrap a function in ff.Map")
+        check_stage_options(type(stage), options)
+        ref: Ref = self.execute(self._start, stage, options)
+        return ref
+
+    def _start(self, template: Stage, options: dict[str, Any]) -> Ref:
+        self._must_be_open("start")
+        name = options.get("name", type(template).name)
+        if name is not None and name in self.names and not self.names[name].done.is_set:
+            raise NameTaken(f"name {name!r}: got it a second time, expected a name that no other stage has; "
+                            f"it belongs to {self.names[name].ref!r}")
+        seat = Seat(self, template, options, name or self._make_name(type(template)))
+        producers = []
+        for entry in seat.option("subscribe_to"):
+            to, given = entry if isinstance(entry, tuple) else (entry, {})
+            if not isinstance(given, dict):
+                raise TypeError(f"subscribe_to of {seat.name!r}: got {entry!r}, expected a ref or name, or a pair of "
+                                "one and a dict of options; write [(counter, dict(max_demand=100))]")
+            producers.append((self.find(to)._seat, given))
+        seat.construct()
+        self.seats.append(seat)
+        if name is not None:
+            self.names[name] = seat
+        telemetry.emit("stage.start", {}, {"stage": seat.name, "kind": seat.kind})
+        try:
+            for producer, given in producers:
+                seat.subscribe(producer, given)
+        except BaseException:
+            seat.end("shutdown")
+            raise
+        return seat.ref
+
+    def start_many(self, stage: Stage, n: int, **options: Any) -> list[Ref]:
+        """Start `n` stages from one template; they can't share a name."""
+        return [self.start(stage, **options) for _ in range(n)]
+
+    def connect(self, *stages: Stage | Ref | str, **options: Any) -> list[Ref]:
+        """Subscribe each stage to the one before it; templates are started.
+
+        Parameters
+        ----------
+        *stages : Stage, Ref or str
+            At least two, in the order in which events flow.
+        **options
+            Of every subscription.
+
+        Returns
+        -------
+        list of Ref
+        """
+        if len(stages) < 2:
+            raise GraphError(f"connect: got {len(stages)} stages, expected at least two; give them in order")
+        refs: list[Ref] = []
+        for stage in stages:
+            refs.append(self.start(stage) if isinstance(stage, Stage) else self.find(stage))
+            if len(refs) > 1:
+                refs[-1].subscribe(refs[-2], **options)
+        return refs
+
+    def find(self, to: Any) -> Ref:
+        """The ref that is meant by a ref or a name."""
+        if isinstance(to, str):
+            return self[to]
+        if isinstance(to, Ref):
+            if to._seat.runtime is not self:
+                raise GraphError(f"{to!r}: got a stage of another runtime, expected one of this; start both in one")
+            return to
+        raise TypeError(f"got {to!r} as a stage to subscribe to, expected a ref or a name; start it first, and give "
+                        "its ref")
+
+    def __getitem__(self, name: str) -> Ref:
+        if name not in self.names:
+            raise KeyError(f"no stage has the name {name!r}; there are: {', '.join(sorted(self.names)) or 'none'}")
+        return self.names[name].ref
+
+    def _make_name(self, cls: type) -> str:
+        number = self._numbers[cls.__name__] = self._numbers.get(cls.__name__, 0) + 1
+        return f"{cls.__name__}-{number}"
+
+    def is_upstream(self, seat: Seat, other: Seat) -> bool:
+        """Whether events of `seat` reach `other`."""
+        seen, open_ends = set(), [other]
+        while open_ends:
+            for subscription in open_ends.pop().place.inputs:
+                producer = subscription.producer._seat
+                if producer is seat:
+                    return True
+                if id(producer) not in seen:
+                    seen.add(id(producer))
+                    open_ends.append(producer)
+        return False
+
+    # -- the scheduler's thread --
+
+    @property
+    def here(self) -> bool:
+        """Whether this thread may touch the stages: it drives them, or nobody does."""
+        return self._driver is None or self._driver == threading.get_ident()
+
+    @property
+    def here_alone(self) -> bool:
+        """Whether no other thread can be waiting for an answer."""
+        return self._driver is None
+
+    @property
+    def driven(self) -> bool:
+        """Whether somebody drives."""
+        return self._driver is not None
+
+    def execute(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function on the scheduler's thread, and wait for what it returns."""
+        if self.here:
+            return function(*args)
+        reply = Reply()
+
+        def do() -> None:
+            try:
+                reply.set(function(*args))
+            except BaseException as error:
+                reply.fail(error)
+            self.scheduler.give_way(reply)
+
+        self.scheduler.post(do)
+        return reply.wait(None, "the scheduler")
+
+    def execute_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """The same without waiting; from within a turn: when that commits."""
+        if not self.here:
+            self.scheduler.post(function, *args)
+            return
+        current = self.scheduler.current
+        if current is not None and current.busy:
+            current.outbox.append((function, args))
+        else:
+            function(*args)
+
+    def must_be_driven(self, what: str) -> None:
+        """Refuse a wait that nobody would end."""
+        if self._driver is None and not self.closed:
+            raise NotDriven(f"{what}: nobody drives this runtime, so it would wait for ever; use `with rt:`, "
+                            "or rt.run()")
+        if self._driver == threading.get_ident():
+            raise CallbackError(f"{what}: got a call from a callback, expected one from another thread, since it would "
+                                "wait for itself; use cast")
+
+    def _must_be_open(self, what: str) -> None:
+        if self.closed:
+            raise Closed(f"{what}: this runtime is closed, expected an open one; make a new ff.Runtime()")
+
+    @contextmanager
+    def driving(self) -> Iterator[None]:
+        """This thread drives for the length of the block."""
+        if self._driver is not None:
+            raise RuntimeError("this runtime is driven already; leave its `with` block first")
+        self._driver = threading.get_ident()
+        try:
+            with ctrl_c(self.scheduler):
+                yield
+        finally:
+            self._driver = None
+
+    def drive(self, finished: Callable[[], bool] | None = None, deadline: float | None = None) -> bool:
+        """Give turns until nothing can move any more, or `finished`; False: the deadline came first."""
+        scheduler = self.scheduler
+        while True:
+            scheduler.run()
+            if finished is not None and finished():
+                return True
+            if not scheduler.idle:
+                continue
+            due = scheduler.next_due()
+            if due is None:
+                return True
+            seconds = max(0.0, due - self.clock())
+            if deadline is not None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return False
+                seconds = min(seconds, left)
+            wait = getattr(self.clock, "wait", None)
+            if wait is not None:
+                wait(seconds)
+            else:
+                scheduler.sleep(seconds)
+
+    def _behind(self) -> None:
+        """The thread behind ``with rt:``."""
+        scheduler = self.scheduler
+        self._driver = threading.get_ident()
+        try:
+            while not self._thread_ends:
+                scheduler.run()
+                if not scheduler.idle:
+                    continue
+                due = scheduler.next_due()
+                if due is None:
+                    for reply in self._quiet:
+                        reply.set(None)
+                    self._quiet.clear()
+                    scheduler.sleep(MEMORY_POLL_S if scheduler.places_held_back else None)
+                else:
+                    scheduler.sleep(max(0.0, due - self.clock()))
+        except BaseException as error:
+            self._thread_error = error
+            for reply in (*self._quiet, *self._all_ended):
+                reply.fail(error)
+            for seat in self.seats:
+                seat.done.fail(error)
+        finally:
+            self._driver = None
+
+    def _wait_quiet(self, timeout: float | None) -> None:
+        reply = Reply()
+        self.scheduler.post(self._quiet.append, reply)
+        reply.wait(timeout, "the end of a runtime's work")
+
+    # -- driving --
+
+    def __enter__(self) -> Runtime:
+        self._must_be_open("with")
+        if self._driver is not None:
+            raise RuntimeError("this runtime is driven already; use one `with` block at a time")
+        self._thread = threading.Thread(target=self._behind, name="fastflow", daemon=True)
+        self._driver = -1
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            if error is None and self._thread_error is None and not self.closed:
+                self._wait_quiet(None)
+        finally:
+            self._stop_all(warn=error is None)
+        if self._thread_error is not None and error is None:
+            raise self._thread_error
+        if error is None:
+            self.raise_failures()
+        elif self.failures:
+            for failure, seat in self.failures.values():
+                if failure is not error:
+                    log.error("stage %r failed as well", seat.name, exc_info=failure)
+
+    def run(self, timeout: float | None = None) -> dict[str, Any]:
+        """Drive in this thread until nothing can move any more, then stop what is left.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; after that everything is stopped and WaitTimeout raised.
+
+        Returns
+        -------
+        dict
+            What the stages that were given a name came to.
+        """
+        self._must_be_open("run")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        in_time = False
+        try:
+            with self.driving():
+                with self.pause_after(timeout):
+                    in_time = self.drive(lambda: deadline is not None and time.monotonic() >= deadline, deadline)
+                in_time = in_time and (deadline is None or time.monotonic() < deadline or self.scheduler.idle)
+        finally:
+            self._stop_all(warn=in_time)
+        self.raise_failures()
+        if not in_time:
+            raise WaitTimeout(f"run: not done within {timeout} s, and stopped; give a longer timeout, or see what "
+                              "keeps it")
+        return {name: seat.value for name, seat in self.names.items() if not isinstance(seat.reason, BaseException)}
+
+    @contextmanager
+    def pause_after(self, seconds: float | None) -> Iterator[None]:
+        """Have a busy loop look at its deadline: it is paused after so many seconds."""
+        if seconds is None:
+            yield
+            return
+        alarm = threading.Timer(seconds, self.scheduler.post, (self.scheduler.pause,))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            yield
+        finally:
+            alarm.cancel()
+            alarm.join()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every stage has ended."""
+        self.must_be_driven("join")
+        reply = Reply()
+        self.scheduler.post(self._join, reply)
+        reply.wait(timeout, "join of a runtime")
+
+    def _join(self, reply: Reply) -> None:
+        self._all_ended.append(reply)
+        self._check_all_ended()
+
+    def _check_all_ended(self) -> None:
+        if self._all_ended and all(seat.ending for seat in self.seats):
+            for reply in self._all_ended:
+                reply.set(None)
+            self._all_ended.clear()
+
+    def drain(self, timeout: float | None = None) -> None:
+        """Let the sources emit no more, and wait until what is on its way has been handled."""
+        self.execute(self._drain)
+        if self.driven:
+            self._wait_quiet(timeout)
+
+    def _drain(self) -> None:
+        for seat in self.seats:
+            if seat.kind == "producer" and not seat.ending:
+                seat.place.finish()
+
+    def stop(self, timeout: float | None = 5.0) -> None:
+        """Stop every stage, the last started first, and close the runtime."""
+        self._stop_all(warn=True, timeout=timeout)
+
+    def _stop_all(self, warn: bool, timeout: float | None = 5.0) -> None:
+        if self._thread is not None and self._thread.is_alive() and self._thread.ident != threading.get_ident():
+            self.scheduler.post(self._end_all, warn)
+            self._thread.join(timeout)
+            if self._thread.is_alive():
+                raise WaitTimeout(
+                    f"stop of a runtime: a callback still runs after {timeout} s, and a thread can't be killed; "
+                    f"it is in {self._where_it_is()}"
+                )
+        else:
+            self._end_all(warn)
+
+    def _where_it_is(self) -> str:
+        place = self.scheduler.current
+        return "no stage" if place is None else f"stage {place.name!r}"
+
+    def _end_all(self, warn: bool) -> None:
+        """Stop what is left, in reverse order; on the scheduler's thread."""
+        if not self.closed:
+            if warn:
+                for line in undelivered(self.seats):
+                    log.warning("%s", line)
+            for seat in reversed(self.seats):
+                seat.end("shutdown")
+            self.closed = True
+            log.info("%s", run_line(self.seats, time.monotonic() - self._began))
+            telemetry.emit("run.end", {"seconds": time.monotonic() - self._began}, {"stages": len(self.seats)})
+        self._thread_ends = True
+        self.scheduler.pause()
+
+    # -- failures --
+
+    def new_failure(self, error: BaseException, seat: Seat) -> None:
+        """A stage failed; unless somebody fetches that, it is raised at the end."""
+        self.failures[id(error)] = (error, seat)
+        telemetry.emit("stage.failed", {}, {"stage": seat.name, "error": repr(error)})
+
+    def same_failure(self, error: BaseException, seat: Seat) -> None:
+        """A stage ends because one that it was subscribed to failed: that is one failure, not two."""
+        log.debug("stage %r ends because a producer of its failed: %r", seat.name, error)
+
+    def raise_failures(self) -> None:
+        """Raise what nobody has fetched."""
+        failures = [error for error, _ in self.failures.values()]
+        self.failures.clear()
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise BaseExceptionGroup(f"{len(failures)} stages failed", failures)
+
+    def seat_ended(self, seat: Seat) -> None:
+        """A stage has ended: its name is free for another."""
+        telemetry.emit("stage.end", {"turns": seat.place.turn_count}, {"stage": seat.name, "reason": repr(seat.reason)})
+        if self._all_ended:
+            self.scheduler.post(self._check_all_ended)
+
+    # -- looks --
+
+    def subscriptions(self) -> list[Subscription]:
+        """All open subscriptions, producer by producer."""
+        return [subscription for seat in self.seats for subscription in seat.place.outputs]
+
+    def __repr__(self) -> str:
+        return table(self.seats, self.closed, self.driven)
