@@ -85,6 +85,11 @@ cdef int ring_mark(ff_ring *ring, int32_t kind, int64_t value) noexcept nogil
 cdef int64_t ring_read(ff_ring *ring, int64_t n, ff_mark **lap, int64_t *slot) noexcept nogil
 cdef void ring_advance(ff_ring *ring, int64_t n) noexcept nogil
 cdef void ring_acknowledge(ff_ring *ring, int64_t n) noexcept nogil
+cdef int64_t ring_through(
+    ff_ring *ring, int64_t n,
+    int64_t (*fill)(void *, char *, int64_t) noexcept nogil, void *fill_state,
+    void (*consume)(void *, const char *, int64_t) noexcept nogil, void *consume_state) noexcept nogil
+cdef void ring_rounds(ff_ring *ring, int64_t rounds) noexcept nogil
 cdef void ring_rewind(ff_ring *ring) noexcept nogil
 cdef int64_t ring_ask(ff_ring *ring, int64_t n) noexcept nogil
 cdef int64_t ring_top_up(ff_ring *ring) noexcept nogil

@@ -208,6 +208,7 @@ cdef bint wrap(ff_ring *ring, int64_t n) noexcept nogil:
     cdef bint wrapped = ring.w.limit < ring.w.segment.slots
     if n > ring.w.segment.slots or not alone(ring.w.segment):
         return False
+    retire(ring)                        # so that only the marks from the reader's on are looked through
     oldest = oldest_slot(ring)
     if oldest < 0:
         ring.w.slot = 0
@@ -360,6 +361,42 @@ cdef void ring_acknowledge(ff_ring *ring, int64_t n) noexcept nogil:
             mark.held = 0
             segment_release(mark.segment)
             mark.segment = NULL
+
+
+cdef int64_t ring_through(
+        ff_ring *ring, int64_t n,
+        int64_t (*fill)(void *, char *, int64_t) noexcept nogil, void *fill_state,
+        void (*consume)(void *, const char *, int64_t) noexcept nogil, void *consume_state) noexcept nogil:
+    """One batch of `n` events from a native writer to a native reader of the same thread: claim to acknowledge.
+
+    The caller has seen that `n` is within the pending demand, and that the ring is empty.  -1: memory is short.
+    """
+    cdef int64_t slot = ring_claim(ring, n)
+    cdef int64_t size = ring.layout.size[0]
+    cdef ff_mark *lap = NULL
+    if slot < 0:
+        return -1
+    fill(fill_state, ring.w.segment.column[0] + slot * size, n)
+    ring_publish(ring, n, FF_LAP)
+    ring_read(ring, n, &lap, &slot)
+    consume(consume_state, lap.segment.column[0] + slot * size, n)
+    ring_advance(ring, n)
+    ring_acknowledge(ring, n)
+    return n
+
+
+cdef void ring_rounds(ff_ring *ring, int64_t rounds) noexcept nogil:
+    """Batches of one event through the ring, by both of its ends in turn: the cost of the protocol alone."""
+    cdef ff_mark *lap = NULL
+    cdef int64_t slot = 0, i
+    for i in range(rounds):
+        ring.w.asked = ff_observe(ring.asked)
+        ring_claim(ring, 1)
+        ring_publish(ring, 1, FF_LAP)
+        ring_read(ring, 1, &lap, &slot)
+        ring_advance(ring, 1)
+        ring_acknowledge(ring, 1)
+        ring_ask(ring, 1)
 
 
 cdef void ring_rewind(ff_ring *ring) noexcept nogil:

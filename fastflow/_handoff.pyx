@@ -15,7 +15,7 @@ from fastflow._core import Ring
 
 from fastflow._core cimport (
     FF_CLOSED_BY_READER, FF_CLOSED_BY_WRITER, FF_LAP, Reader, Ring, Writer, ff_flag, ff_mark, ff_now, ff_observe, ff_pause, ff_ring,
-    ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_publish, ring_read, ring_wait_reader, ring_wait_writer,
+    ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_publish, ring_read, ring_rounds, ring_wait_reader, ring_wait_writer,
 )
 
 # -- hot path: no Python object is touched from here on --
@@ -105,19 +105,11 @@ def bench_protocol(int64_t batches):
     """Seconds for `batches` rounds of claim, publish, read, acknowledge and ask on a ring that could wake."""
     cdef Ring owner = Ring(8, 2, shared=True)
     cdef ff_ring *ring = &owner.ring
-    cdef ff_mark *lap = NULL
-    cdef int64_t i, slot = 0, begin
+    cdef int64_t begin
     with nogil:
         ring_ask(ring, 2)
         begin = ff_now()
-        for i in range(batches):
-            ring.w.asked = ff_observe(ring.asked)
-            ring_claim(ring, 1)
-            ring_publish(ring, 1, FF_LAP)
-            ring_read(ring, 1, &lap, &slot)
-            ring_advance(ring, 1)
-            ring_acknowledge(ring, 1)
-            ring_ask(ring, 1)
+        ring_rounds(ring, batches)
         begin = ff_now() - begin
     return begin * 1e-9
 

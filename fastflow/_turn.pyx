@@ -27,7 +27,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 from libc.stdlib cimport realloc
 
 from fastflow._core cimport (
-    FF_ALIGNMENT, FF_LAP, ff_flag, ff_mark, ff_observe, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_publish, ring_read, ring_top_up,
+    FF_ALIGNMENT, FF_LAP, ff_flag, ff_mark, ff_observe, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_publish, ring_read, ring_through, ring_top_up,
 )
 
 # -- hot path: no Python object is touched from here on --
@@ -348,6 +348,42 @@ cdef inline bint consume_turn(ff_place *place) noexcept nogil:
     return True
 
 
+cdef inline bint alone_together(const ff_place *place, const ff_edge *edge) noexcept nogil:
+    """Whether a native producer and the native consumer behind `edge` have nobody but each other to take turns with."""
+    cdef const ff_place *other = edge.consumer
+    return (place.scheduler.head == NULL and place.consumers == 1 and other.kernel != NULL and other.inputs_head == NULL
+            and not edge.manual and not other.emits and place.mail + place.due + other.mail + other.due == 0
+            and other.finishing == 0 and other.held_back == 0 and not has_input(edge))
+
+
+cdef int64_t pair_turns(ff_place *place, ff_edge *edge, int64_t most) noexcept nogil:
+    """Turns of two native stages that are alone together: as the run queue would give them, without standing in it."""
+    cdef ff_place *other = edge.consumer
+    cdef int64_t turns = 0, n, left, more
+    while turns < most and edge.pending > 0 and not ff_flag(&place.scheduler.flag):
+        n = edge.pending if edge.pending < SUB_BATCH else SUB_BATCH
+        if n > edge.delivery:
+            n = edge.delivery
+        left = place.kernel.remaining(place.kernel_state)
+        if n >= left:
+            break                       # the last batch, and the end, the ordinary way
+        if ring_through(&edge.ring, n, place.kernel.fill, place.kernel_state,
+                        other.kernel.consume, other.kernel_state) < 0:
+            hold_back(place, edge.ring.capacity * edge.ring.layout.event_bytes)
+            break
+        place.emitted += n
+        other.handled += n
+        edge.pending -= n
+        more = reask(&edge.open_demand, n, edge.max_demand, edge.min_demand)
+        if more:
+            edge.pending += ring_ask(&edge.ring, more)
+        turns += 2
+        place.turns += 1
+        other.turns += 1
+    place.pending = edge.pending
+    return turns
+
+
 cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil:
     """Give a native place its turn, then those behind it as long as they are native too; up to `most` in all.
 
@@ -360,6 +396,12 @@ cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil:
         kind = next_kind(place)
         if kind == 0:
             pass
+        elif (kind == DEMAND and place.buffered == 0 and most > 2 and place.heap[0].consumer.kernel != NULL
+                and alone_together(place, place.heap[0])):
+            turns += pair_turns(place, place.heap[0], most - turns)
+            if kind == next_kind(place) and place.heap[0].pending > 0:
+                fill_turn(place)
+                turns += 1
         elif kind == DEMAND and place.buffered == 0 and fill_turn(place):
             place.last_kind = DEMAND
         elif kind == INPUT and consume_turn(place):

@@ -4,7 +4,7 @@
     numbers = rt.start(ff.testing.Script([[1, 2], [3]]))
     seen = rt.start(ff.testing.Recorder(), subscribe_to=[numbers])
     ff.testing.settle(rt)                      # returns when nothing can move any more
-    assert seen.result() == [[1, 2, 3]]
+    assert seen.result() == [[1, 2], [3]]
 """
 
 from __future__ import annotations

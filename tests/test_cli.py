@@ -238,6 +238,35 @@ def test_run_takes_a_module_of_a_package(folder):
     assert "total 999000" in out
 
 
+def test_run_executes_a_module_as_the_main_script(folder):
+    package = folder / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text("from . import beside\nprint(__name__, beside.number)\n")
+    (package / "beside.py").write_text("number = 5\n")
+
+    assert fastflow("run", "package.inner", folder=folder) == (0, "__main__ 5\n", "")
+
+
+def test_a_package_that_can_not_be_run_is_named(folder):
+    (folder / "package").mkdir()
+    (folder / "package" / "__init__.py").write_text("")
+
+    code, _, err = fastflow("run", "package", folder=folder)
+
+    assert code == 2
+    assert "package:NAME" in err
+    assert "Traceback" not in err
+
+
+def test_what_named_stages_and_functions_come_to_is_printed(folder):
+    _, of_a_runtime, _ = fastflow("run", "stages.py:connected", folder=folder)
+    _, of_a_function, _ = fastflow("run", "stages.py:finished", folder=folder)
+
+    assert "announce: 499500" in of_a_runtime
+    assert of_a_function == "499500\n"
+
+
 def test_a_file_of_which_a_name_is_taken_is_not_the_main_script(folder):
     script = folder / "both.py"
     script.write_text(STAGES + "\nif __name__ == '__main__':\n    print('as main')\n")
@@ -323,6 +352,19 @@ def endless():
 
 def blocked():
     return [ff.Range(10**13), lambda batch: batch, Slow(True)]
+
+
+def behind():
+    with ff.Runtime() as rt:
+        source = rt.start(ff.Range(10**13))
+        rt.start(Slow(False), subscribe_to=[source]).join()
+
+
+def streamed():
+    for batch in ff.stream(ff.Range(10**13)):
+        if batch[0] == 0:
+            print("ready", flush=True)
+    print("ended", flush=True)
 '''
 
 
@@ -348,9 +390,10 @@ def signalled(folder, name, number, times):
     return process.returncode, out, err
 
 
+@pytest.mark.parametrize("name", ["endless", "behind", "streamed"])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_the_first_signal_drains_and_ends(number, code, folder):
-    got, out, err = signalled(folder, "endless", number, times=1)
+def test_the_first_signal_drains_and_ends(number, code, name, folder):
+    got, out, err = signalled(folder, name, number, times=1)
 
     assert got == code
     assert "ended" in out

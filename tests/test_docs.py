@@ -25,7 +25,8 @@ ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\(([^)#\s]+)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 
 # As a reader would run it: in a process of its own, not inside of pytest.
 RUNNER = r"""
@@ -66,20 +67,33 @@ def name_of(page):
     return str(page.relative_to(ROOT))
 
 
+def links(page):
+    """List (target, anchor) of the links of a page to other pages and to itself."""
+    found = LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    parts = [link.partition("#") for link in found if "://" not in link]
+    return [(page.parent / path if path else page, anchor) for path, _, anchor in parts]
+
+
+def anchors(page):
+    """Return the anchors that the headings of a page give it on GitHub."""
+    headings = HEADING.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def having(what):
     """Pages with a block in that language."""
     return [page for page in PAGES if any(what == language for _, language, _, _ in fences(page))]
 
 
 @pytest.mark.parametrize("page", having("python"), ids=name_of)
-def test_programs_of_a_page_print_what_stands_behind_them(page):
+def test_programs_of_a_page_print_what_stands_behind_them(page, tmp_path):
     wanted = programs(page)
     given = json.dumps([(line, code) for line, code, _ in wanted])
 
     finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUNNER, given, str(page)],
+        [sys.executable, "-P", "-W", "error", "-c", RUNNER, given, str(page)],
         env=os.environ | {"PYTHONPATH": str(Path(fastflow.__file__).parents[1])},
-        cwd=ROOT, capture_output=True, encoding="utf-8", timeout=170, check=False,
+        cwd=tmp_path, capture_output=True, encoding="utf-8", timeout=170, check=False,
     )
 
     assert finished.stderr == ""
@@ -115,17 +129,16 @@ def test_blocks_say_what_they_are(page):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_between_pages_lead_somewhere(page):
-    links = LINK.findall(page.read_text(encoding="utf-8"))
-
-    lost = [link for link in links if "://" not in link and not (page.parent / link).exists()]
-    assert lost == []
+    for target, anchor in links(page):
+        assert target.exists(), target
+        assert not anchor or anchor in anchors(target), f"{target}: no heading for #{anchor}"
 
 
 def test_every_page_is_on_the_map():
     index = ROOT / "docs" / "index.md"
-    mapped = {(index.parent / link).resolve() for link in LINK.findall(index.read_text("utf-8"))}
+    mapped = {target.resolve() for target, _ in links(index)}
 
-    assert {page for page in PAGES if page not in (README, index)} <= mapped
+    assert {page.resolve() for page in PAGES if page not in (README, index)} <= mapped
 
 
 def test_the_readme_shows_each_door_of_the_library():

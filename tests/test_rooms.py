@@ -5,7 +5,7 @@
       7    cluster
       6    pipeline   flow   testing
       5    supervisor
-      4    runtime    ready  io
+      4    runtime    native  ready  io
       3    stage
       2    dispatch   table
       1    schema
@@ -30,7 +30,7 @@ FLOORS = {
     "schema": 1,
     "dispatch": 2, "table": 2,
     "stage": 3,
-    "runtime": 4, "ready": 4, "io": 4,
+    "runtime": 4, "native": 4, "ready": 4, "io": 4,
     "supervisor": 5,
     "pipeline": 6, "flow": 6, "testing": 6,
     "cluster": 7,
@@ -52,6 +52,7 @@ MAY_IMPORT = {
     "table": {"_core", "schema", "errors", "telemetry"},
     "stage": {"_core", "schema", "dispatch", "errors", "telemetry"},
     "runtime": up_to(3),
+    "native": {"_core", "stage", "schema", "errors"},
     "ready": {"stage", "schema", "errors", "telemetry"},
     "io": {"stage", "schema", "errors", "telemetry"},
     "supervisor": up_to(4),

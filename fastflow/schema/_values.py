@@ -102,7 +102,8 @@ def column_of(dtype: DType, where: str) -> tuple[DType, Shape]:
     elif not 0 <= dtype.num <= _LAST_OWN:
         problem = ("one of NumPy's own dtypes", f"view its bytes as ('u1', ({size},))")
     elif size == 0:
-        problem = ("at least one character", f"give the greatest length, '{kind}16' say")
+        unit = "byte" if kind == "V" else "character"
+        problem = (f"at least one {unit}", f"give the greatest length, '{kind}16' say")
     elif 0 in shape:
         problem = ("at least one value in a sub-array", "leave it out, or give it a length")
     elif kind in "mM" and np.datetime_data(dtype)[0] == "generic":
