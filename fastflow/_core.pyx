@@ -51,6 +51,7 @@ cnp.import_array()
 cdef enum:
     LINE = 128                      # bytes between words of different sides: two cache lines, fetched in pairs
     SHARED_MARKS = 64               # a shared ring's marks can't grow under the reader's eyes
+    MOST_SEGMENT_BYTES = 64 << 20   # of a ring whose capacity is enormous; a larger claim gets what it needs
     SPINS = 2000                    # pauses: about 25 microseconds, what one wake-up of a sleeper costs
 
 # More spinners than cores would only keep the others from running.
@@ -234,6 +235,7 @@ cdef int64_t ring_claim(ff_ring *ring, int64_t n) noexcept nogil:
     The caller has seen that `n` is within the pending demand.
     """
     cdef ff_segment *segment = ring.w.segment
+    cdef int64_t slots
     if segment != NULL and (ring.lines != NULL or room_for_mark(ring)):
         if ring.lines == NULL and ring.r.acked == ring.w.sent and ring.w.slot and alone(segment):
             # All is handled: the slots just read are the ones that still lie in the nearest cache.
@@ -245,7 +247,9 @@ cdef int64_t ring_claim(ff_ring *ring, int64_t n) noexcept nogil:
         retire(ring)
     elif not room_for_mark(ring):
         return -1
-    segment = segment_new(ring.layout, n if n > ring.capacity else ring.capacity)
+    slots = MOST_SEGMENT_BYTES // ring.layout.event_bytes
+    slots = ring.capacity if ring.capacity < slots else slots
+    segment = segment_new(ring.layout, n if n > slots else slots)
     if segment == NULL:
         return -1
     leave_segment(ring)
@@ -450,8 +454,8 @@ cdef bint ring_wait_writer(ff_ring *ring, int64_t timeout) noexcept nogil:
     cdef int64_t end = INT64_MAX if timeout < 0 else ff_now() + timeout
     cdef int64_t left
     cdef int32_t bell
-    cdef int i
-    for i in range(spins_before_sleep):
+    cdef int _spin
+    for _spin in range(spins_before_sleep):
         if writer_has_room(ring):
             return True
         ff_pause()
@@ -474,8 +478,8 @@ cdef bint ring_wait_reader(ff_ring *ring, int64_t timeout) noexcept nogil:
     cdef int64_t end = INT64_MAX if timeout < 0 else ff_now() + timeout
     cdef int64_t left
     cdef int32_t bell
-    cdef int i
-    for i in range(spins_before_sleep):
+    cdef int _spin
+    for _spin in range(spins_before_sleep):
         if reader_has_events(ring):
             return True
         ff_pause()
@@ -506,7 +510,6 @@ cdef void ring_close(ff_ring *ring, int32_t side) noexcept nogil:
 cdef int ring_init(ff_ring *ring, ff_layout *layout, int64_t capacity, bint shared, int64_t start) noexcept nogil:
     """An empty ring whose cursors stand at `start`.  -1: memory is short."""
     cdef char *lines = NULL
-    cdef int i
     memset(ring, 0, sizeof(ff_ring))
     ring.asked, ring.acked, ring.sent = &ring.packed[0], &ring.packed[1], &ring.packed[2]
     ring.reader_at, ring.writer_at = &ring.packed[3], &ring.packed[4]
@@ -766,7 +769,6 @@ cdef class Writer:
         ring_close(self.ring, FF_CLOSED_BY_WRITER)
 
 
-
 cdef class Reader:
     """The end of a ring that empties it."""
 
@@ -826,4 +828,3 @@ cdef class Reader:
     def close(self):
         """Nothing will be read any more."""
         ring_close(self.ring, FF_CLOSED_BY_READER)
-

@@ -10,7 +10,6 @@ from fastflow._view cimport Form, Views, ff_span
 cdef class Turns:
     """The run queue, shared by the places of one scheduler."""
     cdef ff_scheduler c
-    cdef public object current      # the Place whose turn is under way
     cdef public object all_places   # () -> the Places, for those that wait for memory
     cdef public bint failed
 
@@ -51,7 +50,9 @@ cdef class Output:
     cdef public int32_t open_inputs
     # -- the turn under way --
     cdef bint in_turn
-    cdef str callback
+    cdef int32_t doing              # which callback, if it is one of the two frequent ones
+    cdef str callback               # ... else its name
+    cdef ff_edge *source            # whose events they are
     cdef list emits                 # what emit() was given
     cdef public list outbox         # (function, arguments) to call when the turn commits
     cdef ff_span *spans             # what the turn emits
@@ -77,6 +78,7 @@ cdef class Output:
     cdef int add_span(self, ff_span *span) except -1
     cdef void drop_spans(self)
     cdef str where(self)
+    cdef str callback_name(self)
     cdef int dispatch(self, ff_span *span) except -1
     cdef int send(self, Edge edge, ff_segment *segment, int64_t slot, int64_t n, int32_t kind) except -1
     cdef int push_buffer(self, ff_span *span, bint front) except -1

@@ -19,8 +19,6 @@ from libc.stdlib cimport free
 
 import gc
 
-import numpy as np
-
 from fastflow.errors import CallbackError, DemandError, OptionError, SchemaError
 
 from fastflow._core cimport (
@@ -29,7 +27,7 @@ from fastflow._core cimport (
 )
 from fastflow._pool cimport pool_give, pool_take
 from fastflow._turn cimport (
-    ask, count_sent, enqueue, ff_edge, forget_input, greediest, join_dispatcher, leave_dispatcher, list_input,
+    DEMAND, INPUT, ask, count_sent, enqueue, ff_edge, forget_input, greediest, join_dispatcher, leave_dispatcher, list_input,
 )
 from fastflow._view cimport (
     Form, Views, copy_into, copy_span, ff_span, form_of, prefix_of_claim, span_of_arrays, span_of_list, span_of_view,
@@ -50,6 +48,11 @@ class HeldBack(MemoryError):
 
 
 cdef class Turns:
+    @property
+    def current(self):
+        """The Place whose turn is under way."""
+        return None if self.c.current == NULL else <object> self.c.current.face
+
     @property
     def places_held_back(self):
         return self.c.held_back
@@ -86,6 +89,8 @@ cdef class Edge:
         """Fix what one event in the ring is, before the first one."""
         self.form = form_of(schema)
         self.cast = cast
+        if cast:
+            self.c.producer.fills_in_python = 1
         self.form.layout.references += 1
         self.c.ring.layout = self.form.layout
         self.views = Views(self.form, False, self.consumer_place.name)
@@ -130,7 +135,6 @@ cdef class Edge:
             return
         forget_input(&self.c)
         leave_dispatcher(&self.c)
-        spans = []
         if give_back and not producer.c.ended:
             ring_rewind(&self.c.ring)
             back = 0
@@ -365,7 +369,6 @@ cdef class Output:
                                 "cut it, or raise `whole`")
         return self.add_span(&span)
 
-
     cdef int collect_claim(self, Claim claim, object events, int64_t n) except -1:
         """The first `n` claimed slots are emitted: in place, or as a copy if somebody else can still write to them."""
         cdef ff_span span
@@ -419,10 +422,11 @@ cdef class Output:
                 segment_release(self.spans[i].segment)
         self.span_count = 0
 
-
     cdef str where(self):
-        return f"{self.callback} of {self.name!r}"
+        return f"{self.callback_name()} of {self.name!r}"
 
+    cdef str callback_name(self):
+        return "handle_events" if self.doing == INPUT else "handle_demand" if self.doing == DEMAND else self.callback
 
     # -- dispatch and buffer --
 
@@ -442,6 +446,13 @@ cdef class Output:
             segment_hold(span.segment)
             self.put_by(self.current)
         if self.c.buffered == 0:
+            edge = greediest(&self.c)
+            if edge != NULL and edge.pending >= span.n and not (<Edge> edge.face).cast:
+                # All of it to one: the span's hold passes to the ring.
+                if ring_append(&edge.ring, span.segment, span.slot, span.n, span.kind) < 0:
+                    raise MemoryError("no memory for a mark")
+                count_sent(edge, span.n)
+                return 0
             while span.n > 0:
                 edge = greediest(&self.c)
                 if edge == NULL or (span.kind == FF_WHOLE and edge.pending < span.n):
@@ -563,8 +574,6 @@ cdef class Output:
                 self.buffer_first = (self.buffer_first + 1) % self.buffer_room
                 self.buffer_spans -= 1
         return moved
-
-
 
 
 cdef void end_claim(Claim claim):

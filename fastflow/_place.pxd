@@ -19,7 +19,6 @@ cdef class Place(Output):
     cdef public object mail         # deque of messages
     cdef public object due          # deque of due timers
     # -- the turn under way --
-    cdef Edge source
     cdef int64_t first
     cdef int64_t count
     cdef bint wants_end

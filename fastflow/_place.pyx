@@ -15,8 +15,6 @@ acknowledged, and the declared state is put back.  The rest can't fail.
 A turn of a stage costs some tens of nanoseconds beyond its callback, which is why all of this is compiled.  What
 happens rarely (subscriptions, the end, failures) is the runtime's business: it is called as `host`.
 """
-from cpython.object cimport PyObject
-from cpython.object cimport PyObject
 from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 from collections import deque
@@ -31,7 +29,7 @@ from fastflow._native cimport Kernel
 from fastflow._output cimport Edge, Output
 from fastflow._state cimport State
 from fastflow._turn cimport (
-    DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, has_input, hold_back, list_input, list_input_first, ready, unlist_input,
+    DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first, ready, unlist_input,
 )
 from fastflow._view cimport Form, Views, copy_span, ff_span, span_of_list
 
@@ -230,9 +228,9 @@ cdef class Place(Output):
         if self.c.kernel != NULL:
             return self.consume_in_python(edge, &span, gathered)
         edge.views.give(span.segment, span.slot, span.n)
-        self.callback, self.source, self.first, self.count = "handle_events", edge, c.ring.r.acked, span.n
+        self.doing, self.source, self.first, self.count = INPUT, c, c.ring.r.acked, span.n
         self.in_turn = True
-        self.turns.current = self
+        self.c.scheduler.current = &self.c
         try:
             if edge.writable:
                 self.commit_turn(self.handle_events(writable_copy(edge.views.batch), edge), edge.views)
@@ -257,7 +255,8 @@ cdef class Place(Output):
         acknowledge(c, span.n)
         if has_input(c):
             list_input(c)
-        self.end_claims()
+        if self.current is not None:
+            self.end_claims()
         self.leave()
         if self.outbox:
             self.send_outbox()
@@ -327,9 +326,9 @@ cdef class Place(Output):
             if self.drain_buffer() == 0:
                 self.c.parked = 1
             return 0
-        self.callback, self.source, self.first, self.count = "handle_demand", None, self.c.emitted, self.c.pending
+        self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, self.c.pending
         self.in_turn = True
-        self.turns.current = self
+        self.c.scheduler.current = &self.c
         try:
             self.commit_turn(self.answer(), None)
         except BaseException as error:
@@ -363,10 +362,12 @@ cdef class Place(Output):
         Returns what the callback returned; when it emits, that is taken as events.  Raises what the callback raised,
         after everything is put back.
         """
-        self.callback, self.source, self.first, self.count = callback, source, -1, 0
+        cdef ff_place *outer = self.c.scheduler.current
+        self.doing, self.callback, self.source, self.first, self.count = 0, callback, NULL, -1, 0
+        if source is not None:
+            self.source = &source.c
         self.in_turn = True
-        outer = self.turns.current
-        self.turns.current = self
+        self.c.scheduler.current = &self.c
         try:
             result = function(*args)
             if emits:
@@ -379,7 +380,7 @@ cdef class Place(Output):
             raise
         finally:
             self.leave()
-            self.turns.current = outer
+            self.c.scheduler.current = outer
         self.end_claims()
         if self.outbox:
             self.send_outbox()
@@ -393,8 +394,9 @@ cdef class Place(Output):
 
     cdef void leave(self):
         self.in_turn = False
-        self.generator = None
-        self.turns.current = None
+        if self.generator is not None:
+            self.generator = None
+        self.c.scheduler.current = NULL
 
     def roll_back(self):
         """The turn never happened."""
@@ -421,7 +423,8 @@ cdef class Place(Output):
             raise error
         else:
             self.turns.failed = True
-            self.host.failed(error, self.callback, self.source, self.first, self.count)
+            source = None if self.source == NULL else <object> self.source.face
+            self.host.failed(error, self.callback_name(), source, self.first, self.count)
         return 0
 
     # -- commit --
@@ -452,15 +455,12 @@ cdef class Place(Output):
             self.wants_end = False
             self.c.finishing = 1
         if dropped:
-            self.host.dropped_return(self.callback)
+            self.host.dropped_return(self.callback_name())
         return 0
-
 
     # -- dispatch and buffer --
 
-
     # -- what the stage calls in its callbacks --
-
 
     cdef object turn_rng(self):
         """Random numbers of this turn: equal in every replay of it."""

@@ -13,6 +13,7 @@ stays as it is, whatever the ring that it came from does next, and after the rin
 A block is refused when less than an eighth of the memory limit (control group, RLIMIT_AS, physical memory) would
 be left; demand is then held back until somebody lets go of the batches that they keep.
 """
+cimport cython
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int32_t, int64_t
 
@@ -178,6 +179,7 @@ cdef inline int64_t line_up(int64_t size) noexcept nogil:
     return (size + FF_ALIGNMENT - 1) & ~(<int64_t> FF_ALIGNMENT - 1)
 
 
+@cython.cdivision(True)              # its one divisor is seen to be positive before
 cdef ff_segment *segment_new(const ff_layout *layout, int64_t slots) noexcept nogil:
     """A pooled segment of `slots` events with one hold, the caller's; NULL when memory is short."""
     cdef int64_t size = line_up(sizeof(ff_segment) + 8 * layout.columns)

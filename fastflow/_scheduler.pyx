@@ -28,7 +28,7 @@ from fastflow._output cimport Turns
 from fastflow._place cimport Place
 from fastflow._pool cimport ff_flag, ff_flag_add, ff_flag_set, ff_now, ff_pause, ff_sleep_while, ff_wake
 from fastflow._pool import memory_is_short
-from fastflow._turn cimport DEMAND, dequeue, enqueue, ff_edge, ff_place, native_turns, next_kind
+from fastflow._turn cimport dequeue, ff_edge, ff_place, native_turns, next_kind
 
 cdef extern from "sched.h" nogil:
     int sched_yield()
@@ -86,10 +86,10 @@ cdef class Reply:
         """The answer; raises WaitTimeout after `timeout` seconds, and lets Ctrl-C through."""
         cdef int64_t end = INT64_MAX if timeout is None else ff_now() + <int64_t> min(timeout * 1e9, 9e17)
         cdef int64_t left
-        cdef int i
+        cdef int _spin
         if not ff_flag(&self.answered):
             with nogil:
-                for i in range(SPINS):
+                for _spin in range(SPINS):
                     if ff_flag(&self.answered):
                         break
                     ff_pause()
@@ -215,7 +215,7 @@ cdef class Scheduler(Turns):
                 if self.pausing:
                     self.pausing = False
                     break
-            if self.timers and (turns % TURNS_BETWEEN_LOOKS == 0 or self.c.head == NULL):
+            if (turns & (TURNS_BETWEEN_LOOKS - 1) == 0 or self.c.head == NULL) and self.timers:
                 self.fire_timers()
             place = dequeue(&self.c)
             if place == NULL:
@@ -247,7 +247,7 @@ cdef class Scheduler(Turns):
             (<Place> place.face).run_turn(kind)
             self.c.turns += 1
             turns += 1
-            if turns % TURNS_BETWEEN_SIGNALS == 0:
+            if turns & (TURNS_BETWEEN_SIGNALS - 1) == 0:
                 PyErr_CheckSignals()
         return turns
 

@@ -58,6 +58,7 @@ ctypedef struct ff_place:
     int32_t queued                  # in the run queue
     int32_t last_kind               # of the last turn; the next one looks at the other kinds first
     int32_t emits                   # producer or producer_consumer
+    int32_t fills_in_python         # native, but its events are converted on their way, which is done in Python
     int32_t answers                 # has a handle_demand, or a kernel that fills
     int32_t parked                  # it answered its demand with nothing
     int32_t held_back               # memory is short: it takes no turn that makes events
@@ -74,6 +75,7 @@ ctypedef struct ff_scheduler:
     int32_t bell                    # what the driver sleeps on; changed by whoever sends mail
     int32_t held_back               # places that wait for memory
     int32_t padding
+    ff_place *current               # whose turn in Python is under way; else NULL
     int64_t wanted_bytes            # what the last of them could not get
     int64_t turns
 

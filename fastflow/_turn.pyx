@@ -30,6 +30,9 @@ from fastflow._core cimport (
     FF_ALIGNMENT, FF_LAP, ff_flag, ff_mark, ff_observe, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_publish, ring_read, ring_through, ring_top_up,
 )
 
+cdef enum:
+    MOST_FILLED = 1 << 20           # events that a native producer fills in one turn, however many are asked for
+
 # -- hot path: no Python object is touched from here on --
 
 # -- decisions --
@@ -72,10 +75,10 @@ cdef int32_t ready(const ff_place *place) noexcept nogil:
 
 cdef int32_t next_kind(const ff_place *place) noexcept nogil:
     """The kind of turn that comes next: each in rotation after the last one; 0: the place is not ready."""
-    cdef int32_t kinds = ready(place), kind = place.last_kind, i
+    cdef int32_t kinds = ready(place), kind = place.last_kind, _step
     if kinds & (kinds - 1) == 0:
         return kinds
-    for i in range(4):
+    for _step in range(4):
         kind = kind << 1 if kind and kind < DEMAND else MAIL
         if kinds & kind:
             return kind
@@ -306,6 +309,8 @@ cdef inline bint fill_turn(ff_place *place) noexcept nogil:
     cdef int64_t n = edge.pending, left = place.kernel.remaining(place.kernel_state), slot
     if edge.consumer.kernel != NULL and n > SUB_BATCH:
         n = SUB_BATCH
+    elif n > MOST_FILLED:
+        n = MOST_FILLED
     if n >= left:
         n = left
         place.finishing = 1
@@ -396,13 +401,13 @@ cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil:
         kind = next_kind(place)
         if kind == 0:
             pass
-        elif (kind == DEMAND and place.buffered == 0 and most > 2 and place.heap[0].consumer.kernel != NULL
+        elif (kind == DEMAND and place.buffered == 0 and most > 2 and not place.fills_in_python
                 and alone_together(place, place.heap[0])):
             turns += pair_turns(place, place.heap[0], most - turns)
             if kind == next_kind(place) and place.heap[0].pending > 0:
                 fill_turn(place)
                 turns += 1
-        elif kind == DEMAND and place.buffered == 0 and fill_turn(place):
+        elif kind == DEMAND and place.buffered == 0 and not place.fills_in_python and fill_turn(place):
             place.last_kind = DEMAND
         elif kind == INPUT and consume_turn(place):
             place.last_kind = INPUT

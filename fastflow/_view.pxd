@@ -7,6 +7,20 @@ from fastflow._core cimport ff_layout, ff_segment
 from fastflow._pool cimport Lease
 
 
+# NumPy's own layout of an array.  Patching it is outside of NumPy's documented interface, so `_patching_works` looks
+# once, at import, that it does what it should.
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArrayObject_fields:
+        char *data
+        int nd
+        Py_ssize_t *dimensions
+        Py_ssize_t *strides
+        PyObject *base
+        PyObject *descr
+        int flags
+        PyObject *weakreflist
+
+
 # Events on their way out: `n` of them from `slot` on, with one hold on the segment.
 ctypedef struct ff_span:
     ff_segment *segment
@@ -23,6 +37,7 @@ cdef class Form:
     cdef int32_t columns            # 0: Python objects
     cdef bint plain                 # one column, whose array is the batch
     cdef tuple names
+    cdef object descr               # dtype of the only column's elements, when it is plain
     cdef tuple descrs               # dtype of each column's elements
     cdef tuple shapes               # sub-array shape of one event in each column
     cdef object wrap                # (names, arrays) -> Batch
@@ -40,6 +55,7 @@ cdef class Views:
     cdef Lease lease
     cdef int64_t slot
     cdef int64_t n
+    cdef PyArrayObject_fields *first    # of the only array, when its batch is a plain 1-d one; else NULL
 
     cdef object give(self, ff_segment *segment, int64_t slot, int64_t n)
     cdef bint held(self, int32_t more_batch, int32_t more_array)

@@ -27,7 +27,7 @@ from libc.string cimport memcpy
 
 cimport numpy as cnp
 
-from fastflow._core cimport ff_layout, ff_segment, layout_new, layout_release, segment_adopt, segment_hold, segment_new
+from fastflow._core cimport ff_segment, layout_new, layout_release, segment_adopt, segment_hold, segment_new
 from fastflow._pool cimport Lease, lease_of, note_keeper
 
 import numpy as np
@@ -40,18 +40,7 @@ cdef extern from *:
     int Py_REFCNT(PyObject *o) nogil
     int Py_IS_TYPE(PyObject *o, PyObject *type) nogil
 
-# NumPy's own layout of an array.  Patching it is outside of NumPy's documented interface, so `_patching_works` looks
-# once, at import, that it does what it should; fresh arrays are the fallback.
 cdef extern from "numpy/arrayobject.h":
-    ctypedef struct PyArrayObject_fields:
-        char *data
-        int nd
-        cnp.npy_intp *dimensions
-        cnp.npy_intp *strides
-        PyObject *base
-        PyObject *descr
-        int flags
-        PyObject *weakreflist
     PyObject *PyArray_NewFromDescr(
         PyObject *type, PyObject *descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data, int flags, PyObject *obj)
     int NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_ARRAY_OWNDATA, NPY_ARRAY_CARRAY, NPY_MAXDIMS
@@ -81,6 +70,7 @@ cdef class Form:
         self.columns = 0 if schema.kind == "object" else <int32_t> len(schema.columns)
         self.names = schema.names
         self.descrs = tuple(schema.columns)
+        self.descr = self.descrs[0] if self.plain else None
         self.shapes = tuple(schema.shapes)
         sizes = []
         for descr, shape in zip(self.descrs, self.shapes, strict=True):
@@ -139,6 +129,10 @@ cdef class Views:
         cdef Lease lease
         cdef int32_t i
         self.slot, self.n, self.out = slot, n, True
+        if self.first != NULL and segment == self.segment:
+            self.first.data = segment.column[0] + slot * form.layout.size[0]
+            self.first.dimensions[0] = n
+            return self.batch
         if form.columns == 0:
             self.segment = segment
             events = <list> segment.owner
@@ -155,6 +149,8 @@ cdef class Views:
             lease.own += form.columns
             self.lease, self.segment = lease, segment
             self.batch = self.arrays[0] if form.plain else form.wrap(tuple(self.arrays))
+            if form.plain and not form.shapes[0]:
+                self.first = fields(<PyObject *> self.batch)
             return self.batch
         if segment != self.segment:
             lease = lease_of(segment)
@@ -176,8 +172,13 @@ cdef class Views:
     cdef bint unchanged(self):
         """Whether the arrays are as they were given; users can set shape, dtype and flags in place."""
         cdef Form form = self.form
-        cdef PyArrayObject_fields *f
+        cdef PyArrayObject_fields *f = self.first
         cdef int32_t i
+        if f != NULL:
+            return (f.nd == 1 and f.dimensions[0] == self.n and f.descr == <PyObject *> self.form.descr
+                    and (self.n < 2 or f.strides[0] == form.layout.size[0])
+                    and f.flags & SAME_FLAGS == (VIEW_FLAGS_WRITABLE if self.writable else VIEW_FLAGS)
+                    and f.weakreflist == NULL)
         for i in range(form.columns):
             f = fields(<PyObject *> (<list> self.arrays)[i])
             if (f.nd != 1 + <int> len(<tuple> (<tuple> form.shapes)[i]) or f.dimensions[0] != self.n
@@ -226,6 +227,7 @@ cdef class Views:
         if self.lease is not None and self.arrays is not None:
             self.lease.own -= <int32_t> len(self.arrays)
         self.batch = self.arrays = self.lease = None
+        self.first = NULL
         self.segment = NULL
         self.out = False
 

@@ -70,10 +70,9 @@ class _Fold(Consumer):
         """Native loop and its state, for events of the schema."""
         if schema is None or schema.kind != "plain" or schema.shapes[0]:
             got = "none" if schema is None else schema.describe()
-            raise SchemaError(
-                f"{type(self).__name__}: got events of {got}, expected plain numbers; take one column of them with "
-                "ff.Map(lambda batch: batch['price']), say"
-            )
+            columns = schema is not None and schema.kind == "columns"
+            do = "take one column of them, with lambda batch: batch['price'], say" if columns else "give arrays of numbers"
+            raise SchemaError(f"{type(self).__name__}: got events of {got}, expected plain numbers; {do}")
         self._kernel = self.kernel_of(schema.columns[0])
         return self._kernel
 

@@ -63,6 +63,9 @@ def step(function: Callable[[Any], Any], **options: Any) -> Step:
     >>> ff.run(ff.Range(4), ff.step(lambda x: x / 2, dtype="float64"), ff.Sum())
     3.0
     """
+    _no_class(function, "step")
+    if isinstance(function, Stage):
+        raise TypeError(f"step: got the stage {type(function).__name__}, expected a function; put the stage there as it is")
     if not callable(function):
         raise TypeError(f"step: got {type(function).__name__}, expected a function of a batch")
     for name in options:
@@ -72,12 +75,19 @@ def step(function: Callable[[Any], Any], **options: Any) -> Step:
     return Step(function, stage_options, {name: value for name, value in options.items() if name not in stage_options})
 
 
+def _no_class(thing: Any, what: str) -> None:
+    """Refuse a stage's class where a stage is expected."""
+    if isinstance(thing, type) and issubclass(thing, Stage):
+        raise TypeError(f"{what}: got the class {thing.__name__}, expected a stage; write {thing.__name__}(...)")
+
+
 def _source(thing: Any) -> Stage:
     if isinstance(thing, Stage):
         if not isinstance(thing, Producer):
             raise GraphError(f"source: got a {type(thing).__name__}, expected a producer; put it behind one")
         return thing
-    if isinstance(thing, (Iterable, np.ndarray, Batch)) or callable(thing):
+    _no_class(thing, "source")
+    if (isinstance(thing, (Iterable, Batch)) or callable(thing)) and not (isinstance(thing, np.ndarray) and thing.ndim == 0):
         return FromIterable(thing)
     raise TypeError(f"source: got {type(thing).__name__}, expected a producer, an iterable, an array, or a function "
                     "that returns an iterable")
@@ -90,6 +100,7 @@ def _step(thing: Any) -> tuple[Stage, dict[str, Any], dict[str, Any]]:
         if not isinstance(thing, ProducerConsumer):
             raise GraphError(f"step: got a {type(thing).__name__}, expected a producer_consumer or a function")
         return thing, {}, {}
+    _no_class(thing, "step")
     if callable(thing) and not isinstance(thing, type):
         return Map(thing), {}, {}
     raise TypeError(f"step: got {thing!r}, expected a stage or a function of a batch")
@@ -103,6 +114,7 @@ def _sink(thing: Any) -> tuple[Stage, dict[str, Any], dict[str, Any]]:
             raise GraphError(f"sink: got a {type(thing).__name__}, expected a consumer or a function; "
                              "end with ff.Collect() to have the events")
         return thing, {}, {}
+    _no_class(thing, "sink")
     if callable(thing) and not isinstance(thing, type):
         return ForEach(thing), {}, {}
     raise TypeError(f"sink: got {thing!r}, expected a consumer or a function of a batch")
@@ -166,6 +178,8 @@ def run(source: Any, *stages: Any, timeout: float | None = None, seed: int = 0, 
     """
     if not stages:
         raise GraphError("run: got a source alone, expected a sink behind it; end with ff.Collect(), say")
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0):
+        raise ValueError(f"timeout of run: got {timeout!r}, expected seconds from 0 up, or None")
     deadline = None if timeout is None else time.monotonic() + timeout
     rt = Runtime(seed=seed)
     try:

@@ -77,6 +77,10 @@ class FromIterable(Producer):
         iterable = self._iterable
         if callable(iterable) and not isinstance(iterable, Iterable):
             iterable = iterable()
+            if not isinstance(iterable, Iterable):
+                raise TypeError(
+                    f"source function: it returned {type(iterable).__name__}, expected an iterable; yield or return batches"
+                )
         if isinstance(iterable, (np.ndarray, Batch)):
             iterable = [iterable]
         self._items = iter(iterable)

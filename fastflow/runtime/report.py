@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastflow._core import kept_batches
+from fastflow.stage import Producer
 
 try:
     import resource
@@ -72,7 +73,10 @@ def stall_text(seats: Sequence[Seat]) -> str:
         elif place.suspended:
             reasons.append(f"{seat.name!r} has put off its turn")
         elif seat.kind == "producer":
-            if place.pending:
+            if place.pending and seat.cls.handle_demand is Producer.handle_demand and not place.native:
+                reasons.append(f"{seat.name!r} was asked for {place.pending:,} events, but {seat.cls.__name__} has no "
+                               "handle_demand; define handle_demand(self, demand)")
+            elif place.pending:
                 reasons.append(f"{seat.name!r} was asked for {place.pending:,} events and gave none; "
                                "emit them, call wake() when there are some, or finish()")
             elif place.outputs:

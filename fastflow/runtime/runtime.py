@@ -446,7 +446,7 @@ class Runtime:
     def _end_all(self, warn: bool) -> None:
         """Stop what is left, in reverse order; on the scheduler's thread."""
         if not self.closed:
-            if warn:
+            if warn and not self.failures:
                 for line in undelivered(self.seats):
                     log.warning("%s", line)
             for seat in reversed(self.seats):

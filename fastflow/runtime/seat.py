@@ -117,6 +117,8 @@ class Seat:
             self.place.first_commit()
         except BaseException as error:
             error.add_note(f"in stage {self.name!r} ({self.cls.__name__}), callback setup")
+            if isinstance(error, Retry):
+                error.add_note("setup is no turn, so it can't be taken again; start the stage again later")
             self.place.vacate()
             raise
 
@@ -216,16 +218,36 @@ class Seat:
 
     # -- turns that the place passes on --
 
-    def guarded(self, callback: str, function: Callable[..., Any], args: tuple[Any, ...], source: Any = None) -> bool:
-        """Take one of the rare callbacks as a turn; False: it failed, and the stage has ended."""
+    def guarded(
+        self,
+        callback: str,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        source: Any = None,
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Take one of the rare callbacks as a turn, and do `then` when it has not failed."""
         try:
             self.place.take(callback, function, args, source)
+        except Retry as pause:
+            self.put_off(("again", (callback, function, args, source, then), None), "mail", pause)
+            return
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self.failed(error, callback, source, -1, 0)
-            return False
-        return True
+            return
+        if then is not None:
+            then()
+
+    def put_off(self, message: Any, kind: str, pause: Retry) -> None:
+        """A Retry in a turn that was taken here: the same message again, and nothing else before it."""
+        if kind == "mail":
+            self.place.post_first(message)
+        else:
+            self.place.fire_first(message)
+        self.place.put_off(kind)
+        self.resume_after(pause.after)
 
     def mail_turn(self, message: tuple[Any, ...]) -> None:
         """One message: a call, a cast or an info."""
@@ -233,21 +255,24 @@ class Seat:
         stage = self.stage
         try:
             if kind == "call":
-                value = self.place.take("handle_call", stage.handle_call, (content, reply.set), None, False)
+                value = self.place.take("handle_call", stage.handle_call, (content, self.answerer(reply)), None, False)
                 if value is not LATER:
-                    reply.set(value)
-                    self.waiting_calls.remove(reply)
+                    self.answer(reply, value)
+            elif kind == "again":
+                self.guarded(*content)
             elif kind == "cast":
                 self.place.take("handle_cast", stage.handle_cast, (content,))
             else:
                 self.place.take("handle_info", stage.handle_info, (content,))
         except Retry as pause:
-            self.place.post_first(message)
-            self.place.put_off("mail")
-            self.resume_after(pause.after)
+            self.put_off(message, "mail", pause)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
+            if reply is not None:
+                closed = Closed(f"call to {self.name!r}: it failed in handle_call ({error!r}); see the cause")
+                closed.__cause__ = error
+                reply.fail(closed)
             self.failed(error, f"handle_{kind}", None, -1, 0)
         if reply is not None and reply.is_set and not self.runtime.here_alone:
             self.runtime.scheduler.give_way(reply)
@@ -257,9 +282,7 @@ class Seat:
         try:
             self.place.take("handle_info", self.stage.handle_info, (timer.message,))
         except Retry as pause:
-            self.place.fire_first(timer)
-            self.place.put_off("timer")
-            self.resume_after(pause.after)
+            self.put_off(timer, "timer", pause)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -272,7 +295,11 @@ class Seat:
 
     def input_ended(self, subscription: Subscription, reason: Any) -> None:
         """What the end of a subscription means, by its cancel mode."""
-        self.hear_cancel(reason, subscription)
+        self.guarded("handle_cancel", self.stage.handle_cancel, (reason, subscription), subscription,
+                     lambda: self.after_input(subscription, reason))
+
+    def after_input(self, subscription: Subscription, reason: Any) -> None:
+        """Its handle_cancel is done: does the stage end?"""
         if self.ending or self.done.is_set:
             return
         abnormal = isinstance(reason, BaseException)
@@ -281,9 +308,8 @@ class Seat:
             if abnormal:
                 self.runtime.same_failure(reason, self)
             self.end(reason)
-        elif mode == "auto" and reason != "cancel" and self.place.open_inputs == 0:
-            if self.guarded("handle_end", self.stage.handle_end, ()):
-                self.place.finish()
+        elif mode == "auto" and self.place.open_inputs == 0:
+            self.guarded("handle_end", self.stage.handle_end, (), None, self.place.finish)
 
     # -- what a stage asks for in its turns --
 
@@ -347,6 +373,16 @@ class Seat:
 
     # -- calls and messages --
 
+    def answerer(self, reply: Reply) -> Callable[[Any], None]:
+        """What handle_call gets to answer with, now or later; from a turn the answer leaves when that commits."""
+        return lambda value: self.runtime.execute_soon(self.answer, reply, value)
+
+    def answer(self, reply: Reply, value: Any) -> None:
+        """Answer a call; only the first answer counts."""
+        reply.set(value)
+        if reply in self.waiting_calls:
+            self.waiting_calls.remove(reply)
+
     def call(self, request: Any, timeout: float | None) -> Any:
         """`Ref.call`, on the caller's thread."""
         reply = Reply()
@@ -385,6 +421,10 @@ class Seat:
                                   "start another"))
             return
         if reply is not None:
+            if self.cls.handle_call is Stage.handle_call:
+                reply.fail(CallbackError(f"call to {self.name!r}: got {content!r}, but {self.cls.__name__} has no "
+                                         "handle_call, expected one; define handle_call(self, request, reply)"))
+                return
             self.waiting_calls.append(reply)
         self.place.post((kind, content, reply))
 
