@@ -83,8 +83,6 @@ cdef int ring_publish(ff_ring *ring, int64_t n, int32_t kind) noexcept nogil
 cdef void ring_abandon(ff_ring *ring) noexcept nogil
 cdef int ring_append(ff_ring *ring, ff_segment *segment, int64_t slot, int64_t n, int32_t kind) noexcept nogil
 cdef int ring_mark(ff_ring *ring, int32_t kind, int64_t value) noexcept nogil
-cdef int64_t ring_read(ff_ring *ring, int64_t n, ff_mark **lap, int64_t *slot) noexcept nogil
-cdef void ring_advance(ff_ring *ring, int64_t n) noexcept nogil
 cdef void ring_acknowledge(ff_ring *ring, int64_t n) noexcept nogil
 cdef int64_t ring_through(
     ff_ring *ring, int64_t n,
@@ -97,6 +95,51 @@ cdef int64_t ring_top_up(ff_ring *ring) noexcept nogil
 cdef bint ring_wait_writer(ff_ring *ring, int64_t timeout) noexcept nogil
 cdef bint ring_wait_reader(ff_ring *ring, int64_t timeout) noexcept nogil
 cdef void ring_close(ff_ring *ring, int32_t side) noexcept nogil
+
+
+# -- the reader's look at its ring: in every turn, and small enough to be part of its caller --
+
+cdef inline bint is_lap(const ff_mark *mark) noexcept nogil:
+    return mark.kind == FF_LAP or mark.kind == FF_WHOLE
+
+
+cdef inline ff_mark *mark_at(const ff_ring *ring, int64_t index) noexcept nogil:
+    return &ring.marks[index & ring.marks_mask]
+
+
+cdef inline int64_t ring_read(ff_ring *ring, int64_t n, ff_mark **lap, int64_t *slot) noexcept nogil:
+    """Look at the next events: how many of `n` lie together, in which lap and from which slot on.
+
+    0: nothing is there; -1: the next thing is the mark in `lap`, which is thereby passed.
+    """
+    cdef ff_mark *mark
+    cdef int64_t end, written
+    # `sent` first: whatever marks belong to the events that it covers are then seen too.
+    ring.r.sent = ff_observe(ring.sent)
+    written = ff_observe(ring.marks_written)
+    while ring.r.mark + 1 < written:
+        mark = mark_at(ring, ring.r.mark + 1)
+        if mark.first > ring.r.position:
+            break
+        ring.r.mark += 1
+        if not is_lap(mark):
+            lap[0] = mark
+            return -1
+    if ring.r.mark < 0:
+        return 0
+    mark = mark_at(ring, ring.r.mark)
+    end = ring.r.sent
+    if ring.r.mark + 1 < written and mark_at(ring, ring.r.mark + 1).first < end:
+        end = mark_at(ring, ring.r.mark + 1).first
+    lap[0] = mark
+    slot[0] = mark.slot + (ring.r.position - mark.first)
+    end -= ring.r.position
+    return n if n < end else end
+
+
+cdef inline void ring_advance(ff_ring *ring, int64_t n) noexcept nogil:
+    """Reader: what was read is being worked on."""
+    ring.r.position += n
 
 
 cdef class Ring:

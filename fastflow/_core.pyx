@@ -61,14 +61,6 @@ cdef int spins_before_sleep = SPINS if (os.cpu_count() or 1) > 1 else 0
 
 # -- the ring: marks --
 
-cdef inline bint is_lap(const ff_mark *mark) noexcept nogil:
-    return mark.kind == FF_LAP or mark.kind == FF_WHOLE
-
-
-cdef inline ff_mark *mark_at(const ff_ring *ring, int64_t index) noexcept nogil:
-    return &ring.marks[index & ring.marks_mask]
-
-
 cdef void retire(ff_ring *ring) noexcept nogil:
     """Writer: give back the holds of the marks that are behind the reader."""
     cdef int64_t front = ff_observe(ring.marks_front)
@@ -309,41 +301,6 @@ cdef int ring_mark(ff_ring *ring, int32_t kind, int64_t value) noexcept nogil:
 
 
 # -- the ring: the reader's end --
-
-cdef int64_t ring_read(ff_ring *ring, int64_t n, ff_mark **lap, int64_t *slot) noexcept nogil:
-    """Look at the next events: how many of `n` lie together, in which lap and from which slot on.
-
-    0: nothing is there; -1: the next thing is the mark in `lap`, which is thereby passed.
-    """
-    cdef ff_mark *mark
-    cdef int64_t end, written
-    # `sent` first: whatever marks belong to the events that it covers are then seen too.
-    ring.r.sent = ff_observe(ring.sent)
-    written = ff_observe(ring.marks_written)
-    while ring.r.mark + 1 < written:
-        mark = mark_at(ring, ring.r.mark + 1)
-        if mark.first > ring.r.position:
-            break
-        ring.r.mark += 1
-        if not is_lap(mark):
-            lap[0] = mark
-            return -1
-    if ring.r.mark < 0:
-        return 0
-    mark = mark_at(ring, ring.r.mark)
-    end = ring.r.sent
-    if ring.r.mark + 1 < written and mark_at(ring, ring.r.mark + 1).first < end:
-        end = mark_at(ring, ring.r.mark + 1).first
-    lap[0] = mark
-    slot[0] = mark.slot + (ring.r.position - mark.first)
-    end -= ring.r.position
-    return n if n < end else end
-
-
-cdef void ring_advance(ff_ring *ring, int64_t n) noexcept nogil:
-    """Reader: what was read is being worked on."""
-    ring.r.position += n
-
 
 cdef void ring_acknowledge(ff_ring *ring, int64_t n) noexcept nogil:
     """Reader: `n` events more are handled for good; their slots may be overwritten."""

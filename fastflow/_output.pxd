@@ -72,11 +72,11 @@ cdef class Output:
     cdef object claim_apart(self, int64_t n)
     cdef bint was_emitted(self, Claim claim) except -1
     cdef int put_by(self, Claim claim) except -1
-    cdef void end_claims(self)
-    cdef int collect(self, object events, Views given) except -1
-    cdef int collect_claim(self, Claim claim, object events, int64_t n) except -1
+    cdef void end_claims(self) noexcept
+    cdef int collect(self, object events, Views given, ff_span *span) except -1
+    cdef int collect_claim(self, Claim claim, object events, int64_t n, ff_span *span) except -1
     cdef int add_span(self, ff_span *span) except -1
-    cdef void drop_spans(self)
+    cdef void drop_spans(self) noexcept
     cdef str where(self)
     cdef str callback_name(self)
     cdef int dispatch(self, ff_span *span) except -1

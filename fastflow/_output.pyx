@@ -30,7 +30,8 @@ from fastflow._turn cimport (
     DEMAND, INPUT, ask, count_sent, enqueue, ff_edge, forget_input, greediest, join_dispatcher, leave_dispatcher, list_input,
 )
 from fastflow._view cimport (
-    Form, Views, copy_into, copy_span, ff_span, form_of, prefix_of_claim, span_of_arrays, span_of_list, span_of_view,
+    Form, Views, copy_into, copy_span, ff_span, form_of, prefix_of_claim, span_of_arrays, span_of_list, span_of_plain,
+    span_of_view,
 )
 
 cdef extern from *:
@@ -323,7 +324,7 @@ cdef class Output:
         self.current = None
         return 0
 
-    cdef void end_claims(self):
+    cdef void end_claims(self) noexcept:
         """The turn is over: what was claimed is published, or free again, unless somebody keeps it."""
         if self.current is not None and self.current.active:
             end_claim(self.current)
@@ -336,10 +337,10 @@ cdef class Output:
 
     # -- from what a turn emits to spans --
 
-    cdef int collect(self, object events, Views given) except -1:
-        """What was emitted, as a span.  The caller holds one reference."""
-        cdef ff_span span
+    cdef int collect(self, object events, Views given, ff_span *span) except -1:
+        """What was emitted, as a span.  0: it is nothing.  The caller holds one reference."""
         cdef int64_t n = 0
+        cdef int found
         cdef Form form = self.form
         if form is None:
             self.host.first_output(events)
@@ -347,19 +348,21 @@ cdef class Output:
         span.kind = FF_WHOLE if self.whole else FF_LAP
         span.padding = 0
         if self.current is not None and self.current.out and prefix_of_claim(form, <PyObject *> events, self.current.views, &n):
-            return self.collect_claim(self.current, events, n)
-        for claim in self.earlier:
-            if (<Claim> claim).out and prefix_of_claim(form, <PyObject *> events, (<Claim> claim).views, &n):
-                return self.collect_claim(<Claim> claim, events, n)
+            return self.collect_claim(self.current, events, n, span)
+        if self.earlier:
+            for claim in self.earlier:
+                if (<Claim> claim).out and prefix_of_claim(form, <PyObject *> events, (<Claim> claim).views, &n):
+                    return self.collect_claim(<Claim> claim, events, n, span)
         if form.columns == 0:
             # `events` itself is never assigned to: its reference count must tell what the caller holds, and no more.
             objects = events if type(events) is list else form.schema.arrays(events, self.where())[0]
             if not objects:
                 return 0
-            span_of_list(objects, &span)
-        elif not span_of_view(form, <PyObject *> events, given, &span):
+            span_of_list(objects, span)
+        elif not span_of_view(form, <PyObject *> events, given, span):
             try:
-                if not span_of_arrays(form, events, self.where(), &span):
+                found = span_of_plain(form, <PyObject *> events, span)
+                if found == 0 or (found == 2 and not span_of_arrays(form, events, self.where(), span)):
                     return 0
             except MemoryError:
                 raise HeldBack(f"{self.where()}: no memory to take over its events")
@@ -367,11 +370,10 @@ cdef class Output:
             segment_release(span.segment)
             raise CallbackError(f"{self.where()}: got a batch of {span.n} events, expected at most whole = {self.whole}; "
                                 "cut it, or raise `whole`")
-        return self.add_span(&span)
+        return 1
 
-    cdef int collect_claim(self, Claim claim, object events, int64_t n) except -1:
+    cdef int collect_claim(self, Claim claim, object events, int64_t n, ff_span *span) except -1:
         """The first `n` claimed slots are emitted: in place, or as a copy if somebody else can still write to them."""
-        cdef ff_span span
         cdef ff_segment *copy
         cdef Form form = self.form
         cdef Views views = claim.views
@@ -397,7 +399,7 @@ cdef class Output:
                 span.padding = 1        # in place: published in its ring if that is still what comes first
             else:
                 segment_hold(span.segment)
-        return self.add_span(&span)
+        return 1
 
     cdef int add_span(self, ff_span *span) except -1:
         cdef ff_span *spans
@@ -415,7 +417,7 @@ cdef class Output:
         self.span_count += 1
         return 0
 
-    cdef void drop_spans(self):
+    cdef void drop_spans(self) noexcept:
         cdef int32_t i
         for i in range(self.span_count):
             if not self.spans[i].padding:
@@ -576,7 +578,7 @@ cdef class Output:
         return moved
 
 
-cdef void end_claim(Claim claim):
+cdef void end_claim(Claim claim) noexcept:
     """Let go of claimed slots."""
     cdef Views views = claim.views
     claim.active = claim.out = False
@@ -594,7 +596,7 @@ cdef void end_claim(Claim claim):
     claim.segment = NULL
 
 
-cdef void pool_free(ff_span *spans, int64_t room):
+cdef void pool_free(ff_span *spans, int64_t room) noexcept:
     if spans != NULL:
         pool_give(spans, room * <int64_t> sizeof(ff_span))
 

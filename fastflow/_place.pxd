@@ -1,5 +1,6 @@
 # cython: language_level=3
 """C interface of places: turns in Python."""
+cimport cython
 from libc.stdint cimport int32_t, int64_t
 
 from fastflow._output cimport Edge, Output
@@ -8,6 +9,7 @@ from fastflow._turn cimport ff_edge
 from fastflow._view cimport Views, ff_span
 
 
+@cython.final
 cdef class Place(Output):
     cdef public object stage
     cdef public object seed
@@ -32,7 +34,7 @@ cdef class Place(Output):
     cdef int demand_turn(self) except -1
     cdef object answer(self)
     cdef int commit_turn(self, object result, Views given) except -1
-    cdef void leave(self)
+    cdef void leave(self) noexcept
     cdef int turn_failed(self, object error, int32_t kind) except -1
     cdef object turn_rng(self)
 

@@ -15,6 +15,7 @@ acknowledged, and the declared state is put back.  The rest can't fail.
 A turn of a stage costs some tens of nanoseconds beyond its callback, which is why all of this is compiled.  What
 happens rarely (subscriptions, the end, failures) is the runtime's business: it is called as `host`.
 """
+cimport cython
 from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 from collections import deque
@@ -37,6 +38,7 @@ cdef enum:
     GATHERED_BYTES = 65536          # small pieces that wait together are copied together up to here
 
 
+@cython.final
 cdef class Place(Output):
     """Where a stage sits: its turns, its buffer, and its committed state."""
 
@@ -217,7 +219,11 @@ cdef class Place(Output):
         if span.n < 0:
             if has_input(c):
                 list_input(c)
-            self.host.end_of_input(edge, edge.end_reason)
+            reason = edge.end_reason
+            if reason is None:
+                reason = OverflowError(f"the subscription of {edge.consumer_place.name!r} to {edge.producer_place.name!r} has "
+                                       "sent 2**63 - 1 events, the last position there is; subscribe again")
+            self.host.end_of_input(edge, reason)
             return 0
         span.segment = lap.segment
         if lap.kind == FF_WHOLE and not c.retry:
@@ -392,7 +398,7 @@ cdef class Place(Output):
         for function, args in box:
             function(*args)
 
-    cdef void leave(self):
+    cdef void leave(self) noexcept:
         self.in_turn = False
         if self.generator is not None:
             self.generator = None
@@ -432,25 +438,34 @@ cdef class Place(Output):
     cdef int commit_turn(self, object result, Views given) except -1:
         """Everything that the turn does to others, at once; raises only before anything is done."""
         cdef int32_t i
-        cdef bint dropped = False
+        cdef bint dropped = False, emitted = False
+        cdef ff_span span
         if self.emits:
             emits, self.emits = self.emits, []
             emits.reverse()
             while emits:
                 events = emits.pop()
-                self.collect(events, given)
+                if self.collect(events, given, &span):
+                    self.add_span(&span)
                 events = None
         if result is not None:
             if self.c.emits:
-                self.collect(result, given)
+                emitted = self.collect(result, given, &span)
             else:
                 dropped = True
         if self.state is not None:
-            self.state.save(self.stage)
+            try:
+                self.state.save(self.stage)
+            except BaseException:
+                if emitted:
+                    self.add_span(&span)        # to be dropped with the others
+                raise
             self.state.keep()
         for i in range(self.span_count):
             self.dispatch(&self.spans[i])
         self.span_count = 0
+        if emitted:
+            self.dispatch(&span)
         if self.wants_end:
             self.wants_end = False
             self.c.finishing = 1

@@ -78,4 +78,4 @@ cdef class Lease:
     cdef int64_t kept_bytes
 
 cdef Lease lease_of(ff_segment *segment)
-cdef void note_keeper(Lease lease, str who, int64_t size)
+cdef void note_keeper(Lease lease, str who, int64_t size) noexcept

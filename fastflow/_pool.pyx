@@ -305,7 +305,7 @@ cdef Lease lease_of(ff_segment *segment):
     return lease
 
 
-cdef void note_keeper(Lease lease, str who, int64_t size):
+cdef void note_keeper(Lease lease, str who, int64_t size) noexcept:
     lease.keeper = who
     lease.kept_bytes += size
     kept_leases[<size_t> <void *> lease] = (who, lease.kept_bytes)

@@ -1,5 +1,6 @@
 # cython: language_level=3
 """C interface of schedulers."""
+cimport cython
 from libc.stdint cimport int32_t, int64_t
 
 from fastflow._output cimport Turns
@@ -21,6 +22,7 @@ cdef class Reply:
     cdef object error
 
 
+@cython.final
 cdef class Scheduler(Turns):
     cdef readonly object mailbox            # deque of (function, arguments), filled by any thread
     cdef readonly list timers               # heap of (due, number, Timer)

@@ -15,6 +15,7 @@ has come, or some thousand turns have passed.  One short native turn between two
 taking it again costs as much as the turn.  After an answer to another thread the loop lets go of the GIL until that
 thread has it; otherwise the thread would wait for the interpreter's switch interval, 5 ms.
 """
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
@@ -114,6 +115,7 @@ cdef int64_t amount(const ff_place *place) noexcept nogil:
     return place.heap[0].pending if place.consumers else 0
 
 
+@cython.final
 cdef class Scheduler(Turns):
     """The run queue, the mailbox and the timers of one thread's places."""
 

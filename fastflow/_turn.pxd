@@ -2,7 +2,7 @@
 """C interface of turns: places, subscriptions, the run queue, and the rules of demand."""
 from libc.stdint cimport int32_t, int64_t
 
-from fastflow._core cimport ff_ring
+from fastflow._core cimport ff_observe, ff_ring
 from fastflow._native cimport ff_kernel
 
 
@@ -82,15 +82,9 @@ ctypedef struct ff_scheduler:
 
 # -- decisions, without a thread or a clock --
 cdef int64_t reask(int64_t *open_demand, int64_t handled, int64_t max_demand, int64_t min_demand) noexcept nogil
-cdef int32_t ready(const ff_place *place) noexcept nogil
-cdef int32_t next_kind(const ff_place *place) noexcept nogil
 
 # -- what they lead to --
-cdef void enqueue(ff_place *place) noexcept nogil
-cdef ff_place *dequeue(ff_scheduler *scheduler) noexcept nogil
-cdef void list_input(ff_edge *edge) noexcept nogil
 cdef void list_input_first(ff_edge *edge) noexcept nogil
-cdef ff_edge *unlist_input(ff_place *place) noexcept nogil
 cdef void forget_input(ff_edge *edge) noexcept nogil
 cdef int join_dispatcher(ff_edge *edge) noexcept nogil
 cdef void leave_dispatcher(ff_edge *edge) noexcept nogil
@@ -99,6 +93,98 @@ cdef void count_sent(ff_edge *edge, int64_t n) noexcept nogil
 cdef void count_asked(ff_edge *edge, int64_t n) noexcept nogil
 cdef void ask(ff_edge *edge, int64_t n) noexcept nogil
 cdef void acknowledge(ff_edge *edge, int64_t n) noexcept nogil
-cdef bint has_input(const ff_edge *edge) noexcept nogil
 cdef void hold_back(ff_place *place, int64_t size) noexcept nogil
 cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil
+
+
+# -- what every turn does, small enough to be part of its caller --
+
+cdef inline int32_t ready(const ff_place *place) noexcept nogil:
+    """Kinds of turns that the place could take now."""
+    cdef int32_t kinds = 0
+    if place.ended or place.suspended:
+        return 0
+    if place.redo:
+        return place.redo
+    if place.mail > 0 or (place.finishing and place.buffered == 0):
+        kinds |= MAIL
+    if place.due > 0:
+        kinds |= TIMER
+    if place.held_back:
+        return kinds
+    if place.buffered > 0:
+        # Only its buffer: neither input nor new demand is worked on while that is not empty.
+        return kinds | (DEMAND if place.pending > 0 and not place.parked else 0)
+    if place.finishing:
+        return kinds
+    if place.inputs_head != NULL and (not place.emits or place.pending > 0):
+        kinds |= INPUT
+    if place.answers and place.pending > 0 and not place.parked:
+        kinds |= DEMAND
+    return kinds
+
+
+cdef inline int32_t next_kind(const ff_place *place) noexcept nogil:
+    """The kind of turn that comes next: each in rotation after the last one; 0: the place is not ready."""
+    cdef int32_t kinds = ready(place), kind = place.last_kind, _step
+    if kinds & (kinds - 1) == 0:
+        return kinds
+    for _step in range(4):
+        kind = kind << 1 if kind and kind < DEMAND else MAIL
+        if kinds & kind:
+            return kind
+    return 0
+
+
+cdef inline void enqueue(ff_place *place) noexcept nogil:
+    """Put the place at the back of the run queue, if it is ready and not there yet."""
+    cdef ff_scheduler *scheduler = place.scheduler
+    if place.queued or ready(place) == 0:
+        return
+    place.queued = 1
+    place.next = NULL
+    if scheduler.tail == NULL:
+        scheduler.head = place
+    else:
+        scheduler.tail.next = place
+    scheduler.tail = place
+
+
+cdef inline ff_place *dequeue(ff_scheduler *scheduler) noexcept nogil:
+    cdef ff_place *place = scheduler.head
+    if place != NULL:
+        scheduler.head = place.next
+        if scheduler.head == NULL:
+            scheduler.tail = NULL
+        place.queued = 0
+    return place
+
+
+cdef inline bint has_input(const ff_edge *edge) noexcept nogil:
+    """Whether events or a mark wait to be read."""
+    return (ff_observe(edge.ring.sent) > edge.ring.r.position
+            or ff_observe(edge.ring.marks_written) > edge.ring.r.mark + 1)
+
+
+cdef inline void list_input(ff_edge *edge) noexcept nogil:
+    """The subscription has something to read: it gets its turn after those that waited before."""
+    cdef ff_place *place = edge.consumer
+    if not edge.listed and not edge.closed:
+        edge.listed = 1
+        edge.next = NULL
+        if place.inputs_tail == NULL:
+            place.inputs_head = edge
+        else:
+            place.inputs_tail.next = edge
+        place.inputs_tail = edge
+    enqueue(place)
+
+
+cdef inline ff_edge *unlist_input(ff_place *place) noexcept nogil:
+    cdef ff_edge *edge = place.inputs_head
+    if edge != NULL:
+        place.inputs_head = edge.next
+        if place.inputs_head == NULL:
+            place.inputs_tail = NULL
+        edge.listed = 0
+    return edge

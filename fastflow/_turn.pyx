@@ -27,7 +27,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 from libc.stdlib cimport realloc
 
 from fastflow._core cimport (
-    FF_ALIGNMENT, FF_LAP, ff_flag, ff_mark, ff_observe, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_publish, ring_read, ring_through, ring_top_up,
+    FF_ALIGNMENT, FF_END, FF_LAP, ff_flag, ff_mark, ff_observe, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_mark, ring_publish, ring_read, ring_through, ring_top_up,
 )
 
 cdef enum:
@@ -48,43 +48,6 @@ cdef int64_t reask(int64_t *open_demand, int64_t handled, int64_t max_demand, in
     return more
 
 
-cdef int32_t ready(const ff_place *place) noexcept nogil:
-    """Kinds of turns that the place could take now."""
-    cdef int32_t kinds = 0
-    if place.ended or place.suspended:
-        return 0
-    if place.redo:
-        return place.redo
-    if place.mail > 0 or (place.finishing and place.buffered == 0):
-        kinds |= MAIL
-    if place.due > 0:
-        kinds |= TIMER
-    if place.held_back:
-        return kinds
-    if place.buffered > 0:
-        # Only its buffer: neither input nor new demand is worked on while that is not empty.
-        return kinds | (DEMAND if place.pending > 0 and not place.parked else 0)
-    if place.finishing:
-        return kinds
-    if place.inputs_head != NULL and (not place.emits or place.pending > 0):
-        kinds |= INPUT
-    if place.answers and place.pending > 0 and not place.parked:
-        kinds |= DEMAND
-    return kinds
-
-
-cdef int32_t next_kind(const ff_place *place) noexcept nogil:
-    """The kind of turn that comes next: each in rotation after the last one; 0: the place is not ready."""
-    cdef int32_t kinds = ready(place), kind = place.last_kind, _step
-    if kinds & (kinds - 1) == 0:
-        return kinds
-    for _step in range(4):
-        kind = kind << 1 if kind and kind < DEMAND else MAIL
-        if kinds & kind:
-            return kind
-    return 0
-
-
 cdef inline bint before(const ff_edge *a, const ff_edge *b) noexcept nogil:
     """Whether `a` is served before `b`."""
     return a.pending > b.pending or (a.pending == b.pending and a.stamp < b.stamp)
@@ -92,51 +55,7 @@ cdef inline bint before(const ff_edge *a, const ff_edge *b) noexcept nogil:
 
 # -- the run queue --
 
-cdef void enqueue(ff_place *place) noexcept nogil:
-    """Put the place at the back of the run queue, if it is ready and not there yet."""
-    cdef ff_scheduler *scheduler = place.scheduler
-    if place.queued or ready(place) == 0:
-        return
-    place.queued = 1
-    place.next = NULL
-    if scheduler.tail == NULL:
-        scheduler.head = place
-    else:
-        scheduler.tail.next = place
-    scheduler.tail = place
-
-
-cdef ff_place *dequeue(ff_scheduler *scheduler) noexcept nogil:
-    cdef ff_place *place = scheduler.head
-    if place != NULL:
-        scheduler.head = place.next
-        if scheduler.head == NULL:
-            scheduler.tail = NULL
-        place.queued = 0
-    return place
-
-
 # -- a consumer's subscriptions, in rotation --
-
-cdef bint has_input(const ff_edge *edge) noexcept nogil:
-    """Whether events or a mark wait to be read."""
-    return (ff_observe(edge.ring.sent) > edge.ring.r.position
-            or ff_observe(edge.ring.marks_written) > edge.ring.r.mark + 1)
-
-
-cdef void list_input(ff_edge *edge) noexcept nogil:
-    """The subscription has something to read: it gets its turn after those that waited before."""
-    cdef ff_place *place = edge.consumer
-    if not edge.listed and not edge.closed:
-        edge.listed = 1
-        edge.next = NULL
-        if place.inputs_tail == NULL:
-            place.inputs_head = edge
-        else:
-            place.inputs_tail.next = edge
-        place.inputs_tail = edge
-    enqueue(place)
-
 
 cdef void list_input_first(ff_edge *edge) noexcept nogil:
     """A turn that was rolled back: the same subscription comes first again."""
@@ -148,16 +67,6 @@ cdef void list_input_first(ff_edge *edge) noexcept nogil:
     place.inputs_head = edge
     if place.inputs_tail == NULL:
         place.inputs_tail = edge
-
-
-cdef ff_edge *unlist_input(ff_place *place) noexcept nogil:
-    cdef ff_edge *edge = place.inputs_head
-    if edge != NULL:
-        place.inputs_head = edge.next
-        if place.inputs_head == NULL:
-            place.inputs_tail = NULL
-        edge.listed = 0
-    return edge
 
 
 cdef void forget_input(ff_edge *edge) noexcept nogil:
@@ -282,11 +191,23 @@ cdef void ask(ff_edge *edge, int64_t n) noexcept nogil:
     count_asked(edge, ring_ask(&edge.ring, n))
 
 
+cdef void end_of_positions(ff_edge *edge) noexcept nogil:
+    """The subscription has sent 2**63 - 1 events, the last position there is: its end follows, an OverflowError."""
+    if not edge.ended:
+        edge.ended = 1
+        leave_dispatcher(edge)
+        ring_mark(&edge.ring, FF_END, 0)
+        list_input(edge)
+
+
 cdef void acknowledge(ff_edge *edge, int64_t n) noexcept nogil:
     """Consumer: `n` events are handled; ask for more when the rule says so."""
     cdef int64_t more
     ring_acknowledge(&edge.ring, n)
     edge.consumer.handled += n
+    if edge.ring.r.acked == INT64_MAX:
+        end_of_positions(edge)
+        return
     more = 0 if edge.manual else reask(&edge.open_demand, n, edge.max_demand, edge.min_demand)
     if more:
         ask(edge, more)
@@ -379,6 +300,10 @@ cdef int64_t pair_turns(ff_place *place, ff_edge *edge, int64_t most) noexcept n
         place.emitted += n
         other.handled += n
         edge.pending -= n
+        if edge.ring.r.acked == INT64_MAX:
+            place.pending = edge.pending
+            end_of_positions(edge)
+            return turns + 2
         more = reask(&edge.open_demand, n, edge.max_demand, edge.min_demand)
         if more:
             edge.pending += ring_ask(&edge.ring, more)

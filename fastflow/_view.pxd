@@ -1,5 +1,6 @@
 # cython: language_level=3
 """C interface of views: batches as callbacks see them, and back."""
+cimport cython
 from cpython.ref cimport PyObject
 from libc.stdint cimport int32_t, int64_t
 
@@ -43,6 +44,7 @@ cdef class Form:
     cdef object wrap                # (names, arrays) -> Batch
 
 
+@cython.final
 cdef class Views:
     """The arrays in which one end of a ring shows its batches, used again as long as nobody keeps them."""
     cdef Form form
@@ -58,16 +60,17 @@ cdef class Views:
     cdef PyArrayObject_fields *first    # of the only array, when its batch is a plain 1-d one; else NULL
 
     cdef object give(self, ff_segment *segment, int64_t slot, int64_t n)
-    cdef bint held(self, int32_t more_batch, int32_t more_array)
-    cdef bint unchanged(self)
-    cdef bint take_back(self)
-    cdef void abandon(self)
-    cdef void detach(self)
+    cdef bint held(self, int32_t more_batch, int32_t more_array) noexcept
+    cdef bint unchanged(self) noexcept
+    cdef bint take_back(self) noexcept
+    cdef void abandon(self) noexcept
+    cdef void detach(self) noexcept
 
 
 cdef Form form_of(object schema)
 cdef int copy_into(Form form, object arrays, ff_segment *segment, int64_t slot, int64_t n) except -1
 cdef int copy_span(Form form, ff_segment *source, int64_t source_slot, ff_segment *target, int64_t slot, int64_t n) except -1
+cdef int span_of_plain(Form form, PyObject *events, ff_span *span) except -1
 cdef int span_of_arrays(Form form, object events, str where, ff_span *span) except -1
 cdef int span_of_list(list events, ff_span *span) except -1
 cdef int span_of_view(Form form, PyObject *events, Views given, ff_span *span) noexcept

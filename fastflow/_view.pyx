@@ -20,6 +20,7 @@ The way back is here as well: what a callback returns becomes a *span* of a segm
 safe.  A claimed array, or its beginning, was written in place.  A view of what came in passes its segment on.  An
 array that nobody else refers to is adopted.  Everything else is copied.
 """
+cimport cython
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int32_t, int64_t
@@ -113,6 +114,7 @@ cdef object new_array(Form form, int32_t column, char *data, int64_t n, bint wri
     return result
 
 
+@cython.final
 cdef class Views:
     def __cinit__(self, Form form, bint writable, str keeper):
         self.form, self.writable, self.keeper = form, writable, keeper
@@ -169,7 +171,7 @@ cdef class Views:
             fields(array).dimensions[0] = n
         return self.batch
 
-    cdef bint unchanged(self):
+    cdef bint unchanged(self) noexcept:
         """Whether the arrays are as they were given; users can set shape, dtype and flags in place."""
         cdef Form form = self.form
         cdef PyArrayObject_fields *f = self.first
@@ -189,7 +191,7 @@ cdef class Views:
                 return False
         return True
 
-    cdef bint held(self, int32_t more_batch, int32_t more_array):
+    cdef bint held(self, int32_t more_batch, int32_t more_array) noexcept:
         """Whether somebody else refers to the batch or an array of it, beyond so many known references."""
         cdef Form form = self.form
         cdef int32_t i
@@ -204,7 +206,7 @@ cdef class Views:
                 return True
         return False
 
-    cdef bint take_back(self):
+    cdef bint take_back(self) noexcept:
         """The callback has returned.  True: somebody keeps the batch, which stays as it is."""
         if not self.out:
             return False
@@ -222,7 +224,7 @@ cdef class Views:
             self.detach()
         return False
 
-    cdef void abandon(self):
+    cdef void abandon(self) noexcept:
         """Leave the arrays to whoever has them."""
         if self.lease is not None and self.arrays is not None:
             self.lease.own -= <int32_t> len(self.arrays)
@@ -231,7 +233,7 @@ cdef class Views:
         self.segment = NULL
         self.out = False
 
-    cdef void detach(self):
+    cdef void detach(self) noexcept:
         """Let go of the segment; the arrays are used again, unless they were changed."""
         cdef PyArrayObject_fields *f
         cdef int32_t i
@@ -328,6 +330,25 @@ cdef int span_of_list(list events, ff_span *span) except -1:
     return 1
 
 
+cdef int span_of_plain(Form form, PyObject *events, ff_span *span) except -1:
+    """An array of just the right kind, without more ado.  0: it is empty; 2: it is something else.
+
+    The caller holds one reference to `events`, and nobody else should.
+    """
+    cdef int64_t n
+    if not form.plain or not fits(form, 0, events) or not (adoptable(events, 1) or read_only_view(events)):
+        return 2
+    n = fields(events).dimensions[0]
+    if n == 0:
+        return 0
+    span.segment = segment_adopt(<object> events, 1, n)
+    if span.segment == NULL:
+        raise MemoryError("no memory for a segment")
+    span.segment.column[0] = fields(events).data
+    span.slot, span.n = 0, n
+    return 1
+
+
 cdef int span_of_arrays(Form form, object events, str where, ff_span *span) except -1:
     """Anything that a callback may return: adopted where nobody else can see it, else copied.
 
@@ -339,24 +360,18 @@ cdef int span_of_arrays(Form form, object events, str where, ff_span *span) exce
     cdef ff_segment *segment
     cdef list arrays
     cdef bint adopt
-    if form.plain and fits(form, 0, raw):
-        n = fields(raw).dimensions[0]
-        adopt = adoptable(raw, 1) or read_only_view(raw)
-        arrays = [events]
-    else:
-        # Two references to each column are known: the list made here, and the Batch or dict it came from.
-        refs = 2 if Py_REFCNT(raw) == 1 else 0
-        arrays = form.schema.arrays(events, where)
-        n = len(arrays[0])
-        adopt = not form.plain
-        for i in range(form.columns):
-            raw = <PyObject *> arrays[i]
-            adopt = adopt and fits(form, i, raw) and (adoptable(raw, refs) or read_only_view(raw))
+    # Two references to each column are known: the list made here, and the Batch or dict it came from.
+    refs = 2 if Py_REFCNT(raw) == 1 else 0
+    arrays = form.schema.arrays(events, where)
+    n = len(arrays[0])
     if n == 0:
-        span.segment, span.n = NULL, 0
         return 0
+    adopt = not form.plain
+    for i in range(form.columns):
+        raw = <PyObject *> arrays[i]
+        adopt = adopt and fits(form, i, raw) and (adoptable(raw, refs) or read_only_view(raw))
     if adopt:
-        segment = segment_adopt(events if form.plain else tuple(arrays), form.columns, n)
+        segment = segment_adopt(tuple(arrays), form.columns, n)
         if segment == NULL:
             raise MemoryError("no memory for a segment")
         for i in range(form.columns):
