@@ -51,7 +51,6 @@ cnp.import_array()
 cdef enum:
     LINE = 128                      # bytes between words of different sides: two cache lines, fetched in pairs
     SHARED_MARKS = 64               # a shared ring's marks can't grow under the reader's eyes
-    MOST_SEGMENT_BYTES = 64 << 20   # of a ring whose capacity is enormous; a larger claim gets what it needs
     SPINS = 2000                    # pauses: about 25 microseconds, what one wake-up of a sleeper costs
 
 # More spinners than cores would only keep the others from running.
@@ -239,8 +238,7 @@ cdef int64_t ring_claim(ff_ring *ring, int64_t n) noexcept nogil:
         retire(ring)
     elif not room_for_mark(ring):
         return -1
-    slots = MOST_SEGMENT_BYTES // ring.layout.event_bytes
-    slots = ring.capacity if ring.capacity < slots else slots
+    slots = ring.capacity if ring.capacity < ring.layout.most_slots else ring.layout.most_slots
     segment = segment_new(ring.layout, n if n > slots else slots)
     if segment == NULL:
         return -1
@@ -349,8 +347,8 @@ cdef int64_t ring_through(
 cdef void ring_rounds(ff_ring *ring, int64_t rounds) noexcept nogil:
     """Batches of one event through the ring, by both of its ends in turn: the cost of the protocol alone."""
     cdef ff_mark *lap = NULL
-    cdef int64_t slot = 0, i
-    for i in range(rounds):
+    cdef int64_t slot = 0, _round
+    for _round in range(rounds):
         ring.w.asked = ff_observe(ring.asked)
         ring_claim(ring, 1)
         ring_publish(ring, 1, FF_LAP)

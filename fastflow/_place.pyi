@@ -1,6 +1,6 @@
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from fastflow._scheduler import Timer
 
 # What is Any below is of a floor above: stages and messages.
 
-@disjoint_base
+@final
 class Place(Output):
     stage: Any
     seed: int

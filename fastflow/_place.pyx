@@ -30,7 +30,8 @@ from fastflow._native cimport Kernel
 from fastflow._output cimport Edge, Output
 from fastflow._state cimport State
 from fastflow._turn cimport (
-    DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first, ready, unlist_input,
+    DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first,
+    ready, unlist_input,
 )
 from fastflow._view cimport Form, Views, copy_span, ff_span, span_of_list
 

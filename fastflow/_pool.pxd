@@ -43,6 +43,7 @@ ctypedef struct ff_layout:
     int32_t columns
     int32_t padding
     int64_t event_bytes             # over all columns
+    int64_t most_slots              # of a segment, however large the capacity; a larger claim gets what it needs
     int64_t size[1]                 # bytes of one event in each column (really `columns` of them)
 
 # A stretch of memory that holds events: pooled, adopted (an array that a callback returned), or a list.

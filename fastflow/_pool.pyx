@@ -45,6 +45,7 @@ cdef extern from *:
 
 cdef enum:
     CLASSES = 64 * 8                # of block sizes: eight to each power of two, so at most 12.5 % is wasted
+    MOST_SEGMENT_BYTES = 64 << 20   # of a ring whose capacity is enormous
     MEMORY_LOOK = 16 << 20          # bytes newly taken from the system between two looks at what is left
 
 # Holds of a segment are counted in the low half of a word; one more of this means "a Lease exists, so views may".
@@ -242,6 +243,7 @@ cdef ff_layout *layout_new(tuple sizes) except NULL:
     for i, size in enumerate(sizes):
         layout.size[i] = size
         layout.event_bytes += <int64_t> size
+    layout.most_slots = MOST_SEGMENT_BYTES // max(1, layout.event_bytes) + 1
     return layout
 
 

@@ -1,6 +1,6 @@
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 from typing_extensions import disjoint_base
 
@@ -31,7 +31,7 @@ class Reply:
     def is_set(self) -> bool: ...
     def wait(self, timeout: float | None = None, what: str = "an answer") -> Any: ...
 
-@disjoint_base
+@final
 class Scheduler(Turns):
     clock: Callable[[], float]
     pausing: bool

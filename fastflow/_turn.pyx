@@ -27,7 +27,8 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 from libc.stdlib cimport realloc
 
 from fastflow._core cimport (
-    FF_ALIGNMENT, FF_END, FF_LAP, ff_flag, ff_mark, ff_observe, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_mark, ring_publish, ring_read, ring_through, ring_top_up,
+    FF_ALIGNMENT, FF_END, FF_LAP, ff_flag, ff_mark, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_mark, ring_publish,
+    ring_read, ring_through, ring_top_up,
 )
 
 cdef enum:

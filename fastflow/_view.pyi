@@ -1,4 +1,4 @@
-from typing import Any, Self
+from typing import Any, Self, final
 
 from typing_extensions import disjoint_base
 
@@ -9,7 +9,7 @@ class Form:
     @property
     def schema(self) -> Any: ...
 
-@disjoint_base
+@final
 class Views:
     def __new__(cls, form: Form, writable: bool, keeper: str) -> Self: ...
 

@@ -71,7 +71,7 @@ class _Fold(Consumer):
         if schema is None or schema.kind != "plain" or schema.shapes[0]:
             got = "none" if schema is None else schema.describe()
             columns = schema is not None and schema.kind == "columns"
-            do = "take one column of them, with lambda batch: batch['price'], say" if columns else "give arrays of numbers"
+            do = "take one column, with lambda batch: batch['price'], say" if columns else "give arrays of numbers"
             raise SchemaError(f"{type(self).__name__}: got events of {got}, expected plain numbers; {do}")
         self._kernel = self.kernel_of(schema.columns[0])
         return self._kernel

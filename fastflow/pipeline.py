@@ -65,7 +65,7 @@ def step(function: Callable[[Any], Any], **options: Any) -> Step:
     """
     _no_class(function, "step")
     if isinstance(function, Stage):
-        raise TypeError(f"step: got the stage {type(function).__name__}, expected a function; put the stage there as it is")
+        raise TypeError(f"step: got the stage {type(function).__name__}, expected a function; give the stage as it is")
     if not callable(function):
         raise TypeError(f"step: got {type(function).__name__}, expected a function of a batch")
     for name in options:
@@ -87,7 +87,8 @@ def _source(thing: Any) -> Stage:
             raise GraphError(f"source: got a {type(thing).__name__}, expected a producer; put it behind one")
         return thing
     _no_class(thing, "source")
-    if (isinstance(thing, (Iterable, Batch)) or callable(thing)) and not (isinstance(thing, np.ndarray) and thing.ndim == 0):
+    single = isinstance(thing, np.ndarray) and thing.ndim == 0
+    if not single and (isinstance(thing, (Iterable, Batch)) or callable(thing)):
         return FromIterable(thing)
     raise TypeError(f"source: got {type(thing).__name__}, expected a producer, an iterable, an array, or a function "
                     "that returns an iterable")

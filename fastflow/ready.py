@@ -79,7 +79,7 @@ class FromIterable(Producer):
             iterable = iterable()
             if not isinstance(iterable, Iterable):
                 raise TypeError(
-                    f"source function: it returned {type(iterable).__name__}, expected an iterable; yield or return batches"
+                    f"source function: got {type(iterable).__name__} from it, expected an iterable; yield batches"
                 )
         if isinstance(iterable, (np.ndarray, Batch)):
             iterable = [iterable]

@@ -73,7 +73,8 @@ def stall_text(seats: Sequence[Seat]) -> str:
         elif place.suspended:
             reasons.append(f"{seat.name!r} has put off its turn")
         elif seat.kind == "producer":
-            if place.pending and seat.cls.handle_demand is Producer.handle_demand and not place.native:
+            deaf = getattr(seat.cls, "handle_demand", None) is Producer.handle_demand and not place.native
+            if place.pending and deaf:
                 reasons.append(f"{seat.name!r} was asked for {place.pending:,} events, but {seat.cls.__name__} has no "
                                "handle_demand; define handle_demand(self, demand)")
             elif place.pending:

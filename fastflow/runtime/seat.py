@@ -12,7 +12,7 @@ import logging
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fastflow._place import Place
 from fastflow._scheduler import Reply, Timer
@@ -240,7 +240,7 @@ class Seat:
         if then is not None:
             then()
 
-    def put_off(self, message: Any, kind: str, pause: Retry) -> None:
+    def put_off(self, message: Any, kind: Literal["mail", "timer"], pause: Retry) -> None:
         """A Retry in a turn that was taken here: the same message again, and nothing else before it."""
         if kind == "mail":
             self.place.post_first(message)
