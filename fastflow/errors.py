@@ -23,7 +23,6 @@ one of these but raised as it is, with a note that says where it happened.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -151,6 +150,8 @@ def nearest(what: str, got: str, valid: Iterable[str]) -> str:
     >>> nearest("option", "max_demnad", ["max_demand", "min_demand"])
     "unknown option: got 'max_demnad', expected one of max_demand, min_demand; did you mean 'max_demand'?"
     """
+    import difflib  # only errors need it, and every import would pay for it
+
     words = sorted(valid)
     close = difflib.get_close_matches(got, words, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "see the list"

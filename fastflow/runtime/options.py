@@ -11,8 +11,7 @@ Nothing here starts anything: give it numbers, it returns numbers or says what i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastflow.errors import DemandError, OptionError, nearest
 from fastflow.schema import Schema
@@ -33,8 +32,7 @@ CANCEL_MODES = ("auto", "permanent", "transient", "temporary")
 NAMES = ("cancel", "convert", "max_demand", "min_demand", "tag", "writable")
 
 
-@dataclass(frozen=True)
-class SubscriptionOptions:
+class SubscriptionOptions(NamedTuple):
     """Checked options of one subscription; demand in events."""
 
     max_demand: int

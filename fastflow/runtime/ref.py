@@ -10,6 +10,7 @@ A ref may be used from any thread; what it asks for is done on the scheduler's, 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from fastflow._output import Edge
@@ -92,6 +93,11 @@ class Ref:
     def name(self) -> str:
         """The stage's name."""
         return self._seat.name
+
+    @property
+    def pid(self) -> int:
+        """Process that the stage runs in: this one."""
+        return os.getpid()
 
     @property
     def alive(self) -> bool:

@@ -6,7 +6,6 @@ import operator
 import reprlib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -103,7 +102,6 @@ def _list_of(events: Any, where: str) -> list[Any]:
     raise refused(where, what(events), "a list of events", do)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
 class Schema:
     """What one event is.
 
@@ -127,12 +125,43 @@ class Schema:
         Bytes of one event over all columns, without padding; for objects, of a reference.
     """
 
+    __slots__ = ("columns", "dtype", "itemsize", "kind", "names", "shapes")
+
     kind: Literal["plain", "columns", "object"]
     names: tuple[str, ...]
     columns: tuple[DType, ...]
     shapes: tuple[Shape, ...]
-    dtype: DType = field(compare=False)
-    itemsize: int = field(compare=False)
+    dtype: DType
+    itemsize: int
+
+    # Spelled out, since the module that would write it costs as much at import as all of this room.
+    def __init__(
+        self,
+        kind: Literal["plain", "columns", "object"],
+        names: tuple[str, ...],
+        columns: tuple[DType, ...],
+        shapes: tuple[Shape, ...],
+        dtype: DType,
+        itemsize: int,
+    ) -> None:
+        values = (columns, dtype, itemsize, kind, names, shapes)
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name} of a Schema: got an assignment, expected none; make another with Schema.of")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{name} of a Schema: got a deletion, expected none; a schema never changes")
+
+    def _key(self) -> tuple[Any, ...]:
+        return self.kind, self.names, self.columns, self.shapes
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, Schema) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
     @staticmethod
     def of(dtype: Any) -> Schema:
