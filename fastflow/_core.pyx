@@ -400,8 +400,9 @@ cdef inline bint writer_has_room(ff_ring *ring) noexcept nogil:
 
 cdef inline bint reader_has_events(ff_ring *ring) noexcept nogil:
     ring.r.sent = ff_observe_waking(ring.sent)
-    return (ring.r.sent > ring.r.position or ff_observe_waking(ring.marks_written) > ring.r.mark + 1
-            or ff_flag(ring.closed) & FF_CLOSED_BY_WRITER)
+    # A lap is marked before its events are published, so a change of segment alone is nothing to read.
+    return (ring.r.sent > ring.r.position or ff_flag(ring.closed) & FF_CLOSED_BY_WRITER
+            or (ff_observe_waking(ring.marks_written) > ring.r.mark + 1 and not is_lap(mark_at(ring, ring.r.mark + 1))))
 
 
 cdef bint ring_wait_writer(ff_ring *ring, int64_t timeout) noexcept nogil:

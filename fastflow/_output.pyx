@@ -346,7 +346,7 @@ cdef class Output:
             self.host.first_output(events)
             form = self.form
         span.kind = FF_WHOLE if self.whole else FF_LAP
-        span.padding = 0
+        span.in_place = 0
         if self.current is not None and self.current.out and prefix_of_claim(form, <PyObject *> events, self.current.views, &n):
             return self.collect_claim(self.current, events, n, span)
         if self.earlier:
@@ -384,7 +384,7 @@ cdef class Output:
             held = Py_REFCNT(<PyObject *> events) > 1 or views.held(0, 1) or (not form.plain and slices_held(form, events))
         claim.out = False
         span.kind = FF_WHOLE if self.whole else FF_LAP
-        span.n, span.slot, span.padding = n, views.slot, 0
+        span.n, span.slot, span.in_place = n, views.slot, 0
         if n == 0:
             return 0
         if held:
@@ -396,7 +396,7 @@ cdef class Output:
         else:
             span.segment = claim.segment
             if claim.edge is not None:
-                span.padding = 1        # in place: published in its ring if that is still what comes first
+                span.in_place = 1       # published in its ring, if that is still what comes first
             else:
                 segment_hold(span.segment)
         return 1
@@ -420,7 +420,7 @@ cdef class Output:
     cdef void drop_spans(self) noexcept:
         cdef int32_t i
         for i in range(self.span_count):
-            if not self.spans[i].padding:
+            if not self.spans[i].in_place:
                 segment_release(self.spans[i].segment)
         self.span_count = 0
 
@@ -437,8 +437,8 @@ cdef class Output:
         cdef ff_edge *edge
         cdef int64_t part
         self.c.emitted += span.n
-        if span.padding:
-            span.padding = 0
+        if span.in_place:
+            span.in_place = 0
             edge = &self.current.edge.c
             if self.c.buffered == 0 and edge.pending >= span.n and not edge.closed:
                 ring_publish(&edge.ring, span.n, span.kind)

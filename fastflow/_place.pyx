@@ -296,7 +296,7 @@ cdef class Place(Output):
         """Small pieces that wait together are delivered together: copy them into one segment.  0: they are not small."""
         cdef Form form = edge.form
         cdef ff_edge *c = &edge.c
-        cdef ff_segment *segment
+        cdef ff_segment *segment = NULL
         cdef ff_mark *lap = NULL
         cdef int64_t total = 0, part, slot = 0, mark = c.ring.r.mark, position = c.ring.r.position
         cdef int64_t most = limit
@@ -473,10 +473,6 @@ cdef class Place(Output):
         if dropped:
             self.host.dropped_return(self.callback_name())
         return 0
-
-    # -- dispatch and buffer --
-
-    # -- what the stage calls in its callbacks --
 
     cdef object turn_rng(self):
         """Random numbers of this turn: equal in every replay of it."""

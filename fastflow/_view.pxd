@@ -17,7 +17,7 @@ cdef extern from "numpy/arrayobject.h":
         Py_ssize_t *dimensions
         Py_ssize_t *strides
         PyObject *base
-        PyObject *descr
+        void *descr
         int flags
         PyObject *weakreflist
 
@@ -28,7 +28,7 @@ ctypedef struct ff_span:
     int64_t slot
     int64_t n
     int32_t kind
-    int32_t padding
+    int32_t in_place                # in the slots of a claim that is not published yet; then it has no hold
 
 
 cdef class Form:

@@ -21,7 +21,7 @@ safe.  A claimed array, or its beginning, was written in place.  A view of what 
 array that nobody else refers to is adopted.  Everything else is copied.
 """
 cimport cython
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF, Py_XDECREF
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy
@@ -39,19 +39,21 @@ cnp.import_array()
 
 cdef extern from *:
     int Py_REFCNT(PyObject *o) nogil
-    int Py_IS_TYPE(PyObject *o, PyObject *type) nogil
+    int Py_IS_TYPE(PyObject *o, PyTypeObject *type) nogil
 
 cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyArray_Descr:
+        pass
     PyObject *PyArray_NewFromDescr(
-        PyObject *type, PyObject *descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data, int flags, PyObject *obj)
-    int NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_ALIGNED, NPY_ARRAY_WRITEABLE, NPY_ARRAY_OWNDATA, NPY_ARRAY_CARRAY, NPY_MAXDIMS
+        PyTypeObject *type, PyArray_Descr *descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data, int flags,
+        PyObject *obj)
 
 cdef enum:
     VIEW_FLAGS = 0x0001 | 0x0100                    # C-contiguous, aligned
     VIEW_FLAGS_WRITABLE = 0x0001 | 0x0100 | 0x0400  # ... and writeable
     SAME_FLAGS = 0x0001 | 0x0100 | 0x0400
 
-cdef PyObject *ARRAY_TYPE = <PyObject *> np.ndarray
+cdef PyTypeObject *ARRAY_TYPE = <PyTypeObject *> np.ndarray
 cdef dict forms = {}
 
 
@@ -104,7 +106,7 @@ cdef object new_array(Form form, int32_t column, char *data, int64_t n, bint wri
         dims[i] = shape[i - 1]
     Py_INCREF(descr)                                # the new array takes it over
     array = PyArray_NewFromDescr(
-        ARRAY_TYPE, <PyObject *> descr, nd, dims, NULL, data, VIEW_FLAGS_WRITABLE if writable else VIEW_FLAGS, NULL)
+        ARRAY_TYPE, <PyArray_Descr *> <PyObject *> descr, nd, dims, NULL, data, VIEW_FLAGS_WRITABLE if writable else VIEW_FLAGS, NULL)
     if array == NULL:
         raise MemoryError("no memory for an array")
     Py_INCREF(lease)
@@ -177,14 +179,14 @@ cdef class Views:
         cdef PyArrayObject_fields *f = self.first
         cdef int32_t i
         if f != NULL:
-            return (f.nd == 1 and f.dimensions[0] == self.n and f.descr == <PyObject *> self.form.descr
+            return (f.nd == 1 and f.dimensions[0] == self.n and f.descr == <void *> self.form.descr
                     and (self.n < 2 or f.strides[0] == form.layout.size[0])
                     and f.flags & SAME_FLAGS == (VIEW_FLAGS_WRITABLE if self.writable else VIEW_FLAGS)
                     and f.weakreflist == NULL)
         for i in range(form.columns):
             f = fields(<PyObject *> (<list> self.arrays)[i])
             if (f.nd != 1 + <int> len(<tuple> (<tuple> form.shapes)[i]) or f.dimensions[0] != self.n
-                    or f.descr != <PyObject *> (<tuple> form.descrs)[i]
+                    or f.descr != <void *> (<tuple> form.descrs)[i]
                     or (f.nd == 1 and self.n > 1 and f.strides[0] != form.layout.size[i])
                     or f.flags & SAME_FLAGS & ~(VIEW_FLAGS_WRITABLE if self.writable else VIEW_FLAGS)
                     or f.weakreflist != NULL):
@@ -268,8 +270,8 @@ cdef inline bint fits(Form form, int32_t column, PyObject *array) noexcept:
     for i in range(1, f.nd):
         if f.dimensions[i] != shape[i - 1]:
             return False
-    return f.descr == <PyObject *> (<tuple> form.descrs)[column] or (
-        (<object> f.descr) == (<tuple> form.descrs)[column] and (<object> f.descr).isnative)
+    return f.descr == <void *> (<tuple> form.descrs)[column] or (
+        (<object> <PyObject *> f.descr) == (<tuple> form.descrs)[column] and (<object> <PyObject *> f.descr).isnative)
 
 
 cdef inline bint adoptable(PyObject *array, int32_t refs) noexcept:
@@ -288,7 +290,7 @@ cdef inline bint adoptable(PyObject *array, int32_t refs) noexcept:
 cdef inline bint read_only_view(PyObject *array) noexcept:
     """Whether it is a view of a segment that only readers have: safe to pass on, nobody can write to it."""
     cdef PyObject *base = fields(array).base
-    cdef PyObject *lease_type = <PyObject *> Lease
+    cdef PyTypeObject *lease_type = <PyTypeObject *> Lease
     if fields(array).flags & 0x0400:
         return False
     if base != NULL and is_array(base):
@@ -448,7 +450,7 @@ cdef int prefix_of_claim(Form form, PyObject *events, Views claim, int64_t *n) e
                 or f.dimensions[0] > claim.n or (count >= 0 and f.dimensions[0] != count)):
             raise CallbackError(
                 f"an array came back that overlaps the claimed one: got {f.dimensions[0]} events of "
-                f"{(<object> f.descr)} that are not its beginning, expected out[:k]; return out[:k], or a copy")
+                f"{(<object> <PyObject *> f.descr)} that are not its beginning, expected out[:k]; return out[:k], or a copy")
         count = f.dimensions[0]
         inside += 1
     if inside == 0:
