@@ -13,6 +13,7 @@ buffer that is used again; everything else is pickled.  Together 64 KiB at the m
 Larger state belongs into a table.
 """
 cimport cython
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 cimport numpy as cnp
 
 import pickle
@@ -86,6 +87,7 @@ cdef class State:
         """Copy the attributes into the spare half.  Raises before anything else has changed."""
         cdef Py_ssize_t i
         cdef bint weigh = False
+        cdef int overflow = 0
         for i in range(len(self.names)):
             name = self.names[i]
             try:
@@ -95,9 +97,13 @@ cdef class State:
                     f"state of {type(stage).__name__}: got no attribute {name!r}, expected it to be set by the end of "
                     f"setup() and after every turn; set it in __init__, or take it out of `state`") from None
             kind = type(value)
-            if kind is INT or kind is FLOAT:
+            if kind is FLOAT:
                 self.spare[i] = value
-                weigh = weigh or (kind is INT and (value > 1 << 62 or value < -(1 << 62)))
+                continue
+            if kind is INT:
+                self.spare[i] = value
+                PyLong_AsLongLongAndOverflow(value, &overflow)
+                weigh = weigh or overflow != 0      # as large as text may be
                 continue
             weigh = True
             if immutable(value):
