@@ -23,6 +23,7 @@ from collections import deque
 import numpy as np
 
 from fastflow._output import HeldBack
+from fastflow._state import refuse_missing
 from fastflow.errors import CallbackError, Retry
 
 from fastflow._core cimport FF_WHOLE, ff_mark, ff_observe, ff_segment, ring_advance, ring_read, segment_new, segment_release
@@ -66,7 +67,11 @@ cdef class Place(Output):
     def first_commit(self):
         """After setup(): what the declared state is now is what a failed first turn goes back to."""
         if self.state is not None:
-            self.state.save(self.stage)
+            try:
+                self.state.save(self.stage)
+            except AttributeError:
+                refuse_missing(self.stage, self.state.names)
+                raise
             self.state.keep()
 
     def vacate(self):
@@ -460,6 +465,7 @@ cdef class Place(Output):
             except BaseException:
                 if emitted:
                     self.add_span(&span)        # to be dropped with the others
+                refuse_missing(self.stage, self.state.names)
                 raise
             self.state.keep()
         for i in range(self.span_count):

@@ -14,6 +14,8 @@ Larger state belongs into a table.
 """
 cimport cython
 from cpython.long cimport PyLong_AsLongLongAndOverflow
+from cpython.object cimport PyObject_GetAttr
+from cpython.tuple cimport PyTuple_GET_ITEM
 cimport numpy as cnp
 
 import pickle
@@ -69,6 +71,32 @@ cdef Py_ssize_t size_of(object saved):
     return 8
 
 
+cdef object copy_of(object stage, str name, object value, object held):
+    """A value as it is now; `held` is the copy that it replaces."""
+    if immutable(value):
+        return value
+    if type(value) is np.ndarray and not (<cnp.ndarray> value).dtype.hasobject:
+        if type(held) is np.ndarray and held.dtype == value.dtype and held.shape == value.shape:
+            held[...] = value
+            return held
+        return np.array(value, copy=True)
+    try:
+        return Pickled(pickle.dumps(value, protocol=5))
+    except Exception as error:
+        raise StateError(
+            f"state of {type(stage).__name__}: got {name!r} of type {type(value).__name__}, expected something that pickle "
+            f"can copy ({error}); open files and connections in setup(), and leave them out of `state`") from error
+
+
+def refuse_missing(stage, names):
+    """Say so when a declared attribute is not there."""
+    for name in names:
+        if not hasattr(stage, name):
+            raise StateError(
+                f"state of {type(stage).__name__}: got no attribute {name!r}, expected it to be set by the end of setup() "
+                "and after every turn; set it in __init__, or take it out of `state`") from None
+
+
 cdef class State:
     """The declared attributes of one stage.
 
@@ -88,40 +116,19 @@ cdef class State:
         cdef Py_ssize_t i
         cdef bint weigh = False
         cdef int overflow = 0
-        for i in range(len(self.names)):
-            name = self.names[i]
-            try:
-                value = getattr(stage, name)
-            except AttributeError:
-                raise StateError(
-                    f"state of {type(stage).__name__}: got no attribute {name!r}, expected it to be set by the end of "
-                    f"setup() and after every turn; set it in __init__, or take it out of `state`") from None
-            kind = type(value)
-            if kind is FLOAT:
-                self.spare[i] = value
-                continue
-            if kind is INT:
-                self.spare[i] = value
+        cdef list spare = self.spare
+        cdef tuple names = self.names
+        for i in range(len(names)):
+            value = PyObject_GetAttr(stage, <object> PyTuple_GET_ITEM(names, i))
+            if type(value) is FLOAT:
+                spare[i] = value
+            elif type(value) is INT:
+                spare[i] = value
                 PyLong_AsLongLongAndOverflow(value, &overflow)
                 weigh = weigh or overflow != 0      # as large as text may be
-                continue
-            weigh = True
-            if immutable(value):
-                self.spare[i] = value
-            elif kind is np.ndarray and not (<cnp.ndarray> value).dtype.hasobject:
-                held = self.spare[i]
-                if type(held) is np.ndarray and held.dtype == value.dtype and held.shape == value.shape:
-                    held[...] = value
-                else:
-                    self.spare[i] = np.array(value, copy=True)
             else:
-                try:
-                    self.spare[i] = Pickled(pickle.dumps(value, protocol=5))
-                except Exception as error:
-                    raise StateError(
-                        f"state of {type(stage).__name__}: got {name!r} of type {kind.__name__}, expected something that "
-                        f"pickle can copy ({error}); open files and connections in setup(), and leave them out of `state`"
-                    ) from error
+                weigh = True
+                spare[i] = copy_of(stage, <object> PyTuple_GET_ITEM(names, i), value, spare[i])
         if weigh:
             self.check_size(stage)
         return 0
