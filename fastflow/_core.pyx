@@ -405,51 +405,46 @@ cdef inline bint reader_has_events(ff_ring *ring) noexcept nogil:
             or (ff_observe_waking(ring.marks_written) > ring.r.mark + 1 and not is_lap(mark_at(ring, ring.r.mark + 1))))
 
 
-cdef bint ring_wait_writer(ff_ring *ring, int64_t timeout) noexcept nogil:
-    """Writer: wait for demand, or for the reader's end.  False: `timeout` nanoseconds passed (negative: never)."""
+cdef inline bint may_go_on(ff_ring *ring, bint writer) noexcept nogil:
+    return writer_has_room(ring) if writer else reader_has_events(ring)
+
+
+cdef bint wait_for_other(ff_ring *ring, bint writer, int64_t timeout) noexcept nogil:
+    """Either side: try, spin, then sleep until the other one has moved.  False: `timeout` nanoseconds passed."""
+    cdef ff_cursor *at = ring.writer_at if writer else ring.reader_at
+    cdef int32_t *bell = ring.writer_bell if writer else ring.reader_bell
+    cdef int64_t here = ring.w.sent if writer else ring.r.position
     cdef int64_t end = INT64_MAX if timeout < 0 else ff_now() + timeout
-    cdef int64_t left
-    cdef int32_t bell
+    cdef int64_t left = -1
+    cdef int32_t rung
     cdef int _spin
     for _spin in range(spins_before_sleep):
-        if writer_has_room(ring):
+        if may_go_on(ring, writer):
             return True
         ff_pause()
     while True:
-        bell = ff_flag(ring.writer_bell)
+        rung = ff_flag(bell)
         # Say at which cursor to be woken, then look once more: whoever moves it now sees the word.
-        ff_publish_waking(ring.writer_at, ring.w.sent)
-        if writer_has_room(ring):
-            ff_publish(ring.writer_at, FF_NOBODY)
+        ff_publish_waking(at, here)
+        if may_go_on(ring, writer):
+            ff_publish(at, FF_NOBODY)
             return True
-        left = -1 if end == INT64_MAX else end - ff_now()
-        if end != INT64_MAX and left <= 0:
-            ff_publish(ring.writer_at, FF_NOBODY)
-            return False
-        ff_sleep_while(ring.writer_bell, bell, left)
+        if end != INT64_MAX:
+            left = end - ff_now()
+            if left <= 0:
+                ff_publish(at, FF_NOBODY)
+                return False
+        ff_sleep_while(bell, rung, left)
+
+
+cdef bint ring_wait_writer(ff_ring *ring, int64_t timeout) noexcept nogil:
+    """Writer: wait for demand, or for the reader's end; a negative timeout waits for ever."""
+    return wait_for_other(ring, True, timeout)
 
 
 cdef bint ring_wait_reader(ff_ring *ring, int64_t timeout) noexcept nogil:
-    """Reader: wait for events, a mark or the writer's end.  False: `timeout` nanoseconds passed (negative: never)."""
-    cdef int64_t end = INT64_MAX if timeout < 0 else ff_now() + timeout
-    cdef int64_t left
-    cdef int32_t bell
-    cdef int _spin
-    for _spin in range(spins_before_sleep):
-        if reader_has_events(ring):
-            return True
-        ff_pause()
-    while True:
-        bell = ff_flag(ring.reader_bell)
-        ff_publish_waking(ring.reader_at, ring.r.position)
-        if reader_has_events(ring):
-            ff_publish(ring.reader_at, FF_NOBODY)
-            return True
-        left = -1 if end == INT64_MAX else end - ff_now()
-        if end != INT64_MAX and left <= 0:
-            ff_publish(ring.reader_at, FF_NOBODY)
-            return False
-        ff_sleep_while(ring.reader_bell, bell, left)
+    """Reader: wait for events, a mark or the writer's end; a negative timeout waits for ever."""
+    return wait_for_other(ring, False, timeout)
 
 
 cdef void ring_close(ff_ring *ring, int32_t side) noexcept nogil:
