@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, int64_t
 from fastflow._pool cimport (
     FF_ALIGNMENT, FF_NOBODY, LEASED, Lease, ff_count, ff_count_down, ff_count_up, ff_cursor, ff_flag, ff_flag_add, ff_flag_or,
     ff_flag_set, ff_layout, ff_low_half, ff_now, ff_observe, ff_observe_waking, ff_own, ff_pause, ff_publish, ff_publish_waking,
-    ff_segment, ff_sleep_while, ff_wake, layout_new, layout_release, lease_of, pool_give, pool_take, segment_adopt, segment_hold,
+    ff_segment, ff_sleep_while, ff_wake, layout_new, layout_release, lease_of, pool_anyway, pool_give, segment_adopt, segment_hold,
     segment_new, segment_release,
 )
 

@@ -83,7 +83,7 @@ cdef bint grow_marks(ff_ring *ring, int64_t written) noexcept nogil:
         return False
     else:
         size = old * 2
-    marks = <ff_mark *> pool_take(size * <int64_t> sizeof(ff_mark))
+    marks = <ff_mark *> pool_anyway(size * <int64_t> sizeof(ff_mark))
     if marks == NULL:
         return False
     if old:
@@ -467,7 +467,7 @@ cdef int ring_init(ff_ring *ring, ff_layout *layout, int64_t capacity, bint shar
     ring.marks_written, ring.marks_front = &ring.packed[5], &ring.packed[6]
     ring.reader_bell, ring.writer_bell, ring.closed = &ring.packed_words[0], &ring.packed_words[1], &ring.packed_words[2]
     if shared:
-        lines = <char *> pool_take(10 * LINE)
+        lines = <char *> pool_anyway(10 * LINE)
         if lines == NULL:
             return -1
         memset(lines, 0, 10 * LINE)

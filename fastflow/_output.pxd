@@ -11,7 +11,6 @@ cdef class Turns:
     """The run queue, shared by the places of one scheduler."""
     cdef ff_scheduler c
     cdef public object all_places   # () -> the Places, for those that wait for memory
-    cdef public bint failed
 
 
 cdef class Edge:

@@ -22,10 +22,10 @@ import gc
 from fastflow.errors import CallbackError, DemandError, OptionError, SchemaError
 
 from fastflow._core cimport (
-    FF_LAP, FF_WHOLE, ff_mark, ff_observe, ff_segment, ring_abandon, ring_advance, ring_append, ring_claim, ring_clear, ring_init,
+    FF_END, FF_LAP, FF_WHOLE, ff_mark, ff_observe, ff_segment, ring_abandon, ring_advance, ring_append, ring_claim, ring_clear, ring_init,
     ring_mark, ring_publish, ring_read, ring_rewind, segment_hold, segment_new, segment_release,
 )
-from fastflow._pool cimport pool_give, pool_take
+from fastflow._pool cimport pool_anyway, pool_give, segment_anyway
 from fastflow._turn cimport (
     DEMAND, INPUT, ask, count_sent, enqueue, ff_edge, forget_input, greediest, join_dispatcher, leave_dispatcher, list_input,
 )
@@ -39,7 +39,6 @@ cdef extern from *:
 
 cdef enum:
     BUFFER_WARNING_BYTES = 64 << 20
-    END = 1                         # kind of mark behind the last event
 
 
 class HeldBack(MemoryError):
@@ -77,9 +76,9 @@ cdef class Edge:
         self.c.producer, self.c.consumer = &producer.c, &consumer.c
         self.c.max_demand, self.c.min_demand, self.c.manual = max_demand, min_demand, manual
         self.c.delivery = max_demand - min_demand
-        if producer.whole and max_demand % producer.whole > min_demand:
-            # With what is left of max_demand no whole batch fits, so neither side would move: ask before that.
-            self.c.min_demand = max_demand % producer.whole
+        if producer.whole > min_demand:
+            # With less open than a whole batch needs neither side would move: ask before that.
+            self.c.min_demand = producer.whole - 1
         producer.outputs.append(self)
         consumer.inputs.append(self)
         consumer.open_inputs += 1
@@ -122,7 +121,7 @@ cdef class Edge:
         self.c.ended = 1
         self.end_reason = reason
         leave_dispatcher(&self.c)
-        if ring_mark(&self.c.ring, 1, 0) < 0:
+        if ring_mark(&self.c.ring, FF_END, 0) < 0:
             raise MemoryError("no memory for the end of a subscription")
         list_input(&self.c)
 
@@ -136,6 +135,7 @@ cdef class Edge:
             return
         forget_input(&self.c)
         leave_dispatcher(&self.c)
+        self.c.retry = 0
         if give_back and not producer.c.ended:
             ring_rewind(&self.c.ring)
             back = 0
@@ -144,8 +144,11 @@ cdef class Edge:
                 if n == 0:
                     break
                 if n > 0:
-                    segment_hold(lap.segment)
-                    span.segment, span.slot, span.n, span.kind = lap.segment, slot, n, lap.kind
+                    span.segment, span.slot, span.n, span.kind, span.in_place = lap.segment, slot, n, lap.kind, 0
+                    if self.cast:
+                        span.segment, span.slot = converted(self.form, producer.form, lap.segment, slot, n), 0
+                    else:
+                        segment_hold(lap.segment)
                     producer.insert_buffer(&span, back)
                     back += 1
                     ring_advance(&self.c.ring, n)
@@ -155,6 +158,7 @@ cdef class Edge:
         consumer.open_inputs -= 1
         if consumer.c.inputs_head != NULL:
             enqueue(&consumer.c)
+        producer.c.parked = 0               # what came back may be just what somebody has asked for
         enqueue(&producer.c)
 
     @property
@@ -355,22 +359,35 @@ cdef class Output:
                     return self.collect_claim(<Claim> claim, events, n, span)
         if form.columns == 0:
             # `events` itself is never assigned to: its reference count must tell what the caller holds, and no more.
+            passed_on = given is not None and events is given.batch
+            shared = Py_REFCNT(<PyObject *> events) > 1 and not passed_on
             objects = events if type(events) is list else form.schema.arrays(events, self.where())[0]
             if not objects:
                 return 0
-            span_of_list(objects, span)
-        elif not span_of_view(form, <PyObject *> events, given, span):
+            # What somebody else can still change is copied, as an array would be.
+            span_of_list(list(objects) if shared else objects, span)
+        else:
+            found = span_of_view(form, <PyObject *> events, given, span)
+            if found == 2:
+                return 0
             try:
-                found = span_of_plain(form, <PyObject *> events, span)
-                if found == 0 or (found == 2 and not span_of_arrays(form, events, self.where(), span)):
-                    return 0
+                if found == 0:
+                    found = span_of_plain(form, <PyObject *> events, span)
+                    if found == 0 or (found == 2 and not span_of_arrays(form, events, self.where(), span)):
+                        return 0
             except MemoryError:
-                raise HeldBack(f"{self.where()}: no memory to take over its events")
+                error = HeldBack(f"{self.where()}: no memory to take over its events")
+                error.size = count_of(events) * form.layout.event_bytes
+                raise error
         if self.whole and span.n > self.whole:
             segment_release(span.segment)
-            raise CallbackError(f"{self.where()}: got a batch of {span.n} events, expected at most whole = {self.whole}; "
-                                "cut it, or raise `whole`")
+            self.refuse_whole(span.n)
         return 1
+
+    def refuse_whole(self, n):
+        """A batch that is larger than the stage has said."""
+        raise CallbackError(f"{self.where()}: got a batch of {n} events, expected at most whole = {self.whole}; "
+                            "cut it, or raise `whole`")
 
     cdef int collect_claim(self, Claim claim, object events, int64_t n, ff_span *span) except -1:
         """The first `n` claimed slots are emitted: in place, or as a copy if somebody else can still write to them."""
@@ -378,6 +395,8 @@ cdef class Output:
         cdef Form form = self.form
         cdef Views views = claim.views
         cdef bint held
+        if self.whole and n > self.whole:
+            self.refuse_whole(n)
         if events is views.batch:
             held = views.held(1, 0)
         else:
@@ -390,7 +409,9 @@ cdef class Output:
         if held:
             copy = segment_new(form.layout, n)
             if copy == NULL:
-                raise HeldBack(f"{self.where()}: no memory for a copy of a claimed array that somebody else holds")
+                error = HeldBack(f"{self.where()}: no memory for a copy of a claimed array that somebody else holds")
+                error.size = n * form.layout.event_bytes
+                raise error
             copy_span(form, claim.segment, views.slot, copy, 0, n)
             span.segment, span.slot = copy, 0
         else:
@@ -406,7 +427,7 @@ cdef class Output:
         cdef int32_t i, room
         if self.span_count == self.span_room:
             room = self.span_room * 2 if self.span_room else 4
-            spans = <ff_span *> pool_take(room * <int64_t> sizeof(ff_span))
+            spans = <ff_span *> pool_anyway(room * <int64_t> sizeof(ff_span))
             if spans == NULL:
                 raise MemoryError("no memory for a turn's output")
             for i in range(self.span_count):
@@ -473,17 +494,8 @@ cdef class Output:
 
     cdef int send(self, Edge edge, ff_segment *segment, int64_t slot, int64_t n, int32_t kind) except -1:
         """Publish events of a segment on a subscription."""
-        cdef ff_segment *other
-        cdef Views views
         if edge.cast:
-            other = segment_new(edge.form.layout, n)
-            if other == NULL:
-                raise MemoryError(f"no memory to convert {n} events for {edge.consumer_place.name!r}")
-            views = Views(self.form, False, self.name)
-            views.give(segment, slot, n)
-            batch = views.batch
-            copy_into(edge.form, [batch] if edge.form.plain else [batch[name] for name in edge.form.names], other, 0, n)
-            segment, slot = other, 0
+            segment, slot = converted(self.form, edge.form, segment, slot, n), 0
         else:
             segment_hold(segment)
         if ring_append(&edge.c.ring, segment, slot, n, kind) < 0:
@@ -498,7 +510,7 @@ cdef class Output:
         cdef int64_t room, i
         if self.buffer_spans == self.buffer_room:
             room = self.buffer_room * 2 if self.buffer_room else 8
-            buffer = <ff_span *> pool_take(room * <int64_t> sizeof(ff_span))
+            buffer = <ff_span *> pool_anyway(room * <int64_t> sizeof(ff_span))
             if buffer == NULL:
                 raise MemoryError("no memory for the buffer")
             for i in range(self.buffer_spans):
@@ -599,6 +611,27 @@ cdef void end_claim(Claim claim) noexcept:
 cdef void pool_free(ff_span *spans, int64_t room) noexcept:
     if spans != NULL:
         pool_give(spans, room * <int64_t> sizeof(ff_span))
+
+
+cdef ff_segment *converted(Form form, Form target, ff_segment *segment, int64_t slot, int64_t n) except NULL:
+    """Events of one schema as those of another, in a segment of their own with one hold.
+
+    The memory limit does not stop it: a commit that is under way must end.
+    """
+    cdef ff_segment *other = segment_anyway(target.layout, n)
+    cdef Views views = Views(form, False, "")
+    if other == NULL:
+        raise MemoryError(f"no memory to convert {n} events to {target.schema.describe()}")
+    batch = views.give(segment, slot, n)
+    copy_into(target, [batch] if target.plain else [batch[name] for name in target.names], other, 0, n)
+    return other
+
+
+cdef int64_t count_of(object events) except -1:
+    """How many events a callback returned, in whatever form."""
+    if isinstance(events, dict):
+        return max([len(column) for column in events.values()], default=0)
+    return len(events)
 
 
 cdef bint slices_held(Form form, object events):

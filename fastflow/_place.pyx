@@ -80,8 +80,8 @@ cdef class Place(Output):
         self.handle_events = self.handle_demand = None
         self.emits, self.outbox = [], []
         self.drop_spans()
+        self.end_claims()
         self.current = None
-        self.earlier = []
 
     # -- what the runtime asks and says --
 
@@ -253,7 +253,7 @@ cdef class Place(Output):
             edge.views.take_back()
             if gathered:
                 segment_release(span.segment)
-            c.retry = <int32_t> span.n
+            c.retry = span.n
             list_input_first(c)
             self.turn_failed(error, INPUT)
             return 0
@@ -267,7 +267,7 @@ cdef class Place(Output):
         acknowledge(c, span.n)
         if has_input(c):
             list_input(c)
-        if self.current is not None:
+        if self.current is not None or self.earlier:
             self.end_claims()
         self.leave()
         if self.outbox:
@@ -293,6 +293,8 @@ cdef class Place(Output):
         cdef int64_t slot = 0, part
         while n > 0:
             part = ring_read(&c.ring, n, &lap, &slot)
+            if part <= 0:
+                break                   # the subscription was closed meanwhile
             ring_advance(&c.ring, part)
             n -= part
         return 0
@@ -341,14 +343,16 @@ cdef class Place(Output):
         self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, self.c.pending
         self.in_turn = True
         self.c.scheduler.current = &self.c
+        self.c.parked = 1                       # an ask in the turn takes this back
         try:
             self.commit_turn(self.answer(), None)
         except BaseException as error:
             self.leave()
+            self.c.parked = 0
             self.turn_failed(error, DEMAND)
             return 0
-        if self.c.emitted == before:
-            self.c.parked = 1
+        if self.c.emitted != before:
+            self.c.parked = 0
         self.end_claims()
         self.leave()
         if self.outbox:
@@ -360,6 +364,8 @@ cdef class Place(Output):
         cdef int64_t n = self.c.pending, left
         if self.c.kernel == NULL:
             return self.handle_demand(n)
+        if self.whole and n > self.whole:
+            n = self.whole
         left = self.c.kernel.remaining(self.c.kernel_state)
         if n >= left:
             n = left
@@ -396,6 +402,7 @@ cdef class Place(Output):
         self.end_claims()
         if self.outbox:
             self.send_outbox()
+        enqueue(&self.c)
         return result
 
     def send_outbox(self):
@@ -434,7 +441,6 @@ cdef class Place(Output):
             self.c.redo = 0
             raise error
         else:
-            self.turns.failed = True
             source = None if self.source == NULL else <object> self.source.face
             self.host.failed(error, self.callback_name(), source, self.first, self.count)
         return 0
@@ -445,7 +451,7 @@ cdef class Place(Output):
         """Everything that the turn does to others, at once; raises only before anything is done."""
         cdef int32_t i
         cdef bint dropped = False, emitted = False
-        cdef ff_span span
+        cdef ff_span span, earlier
         if self.emits:
             emits, self.emits = self.emits, []
             emits.reverse()
@@ -469,7 +475,9 @@ cdef class Place(Output):
                 raise
             self.state.keep()
         for i in range(self.span_count):
-            self.dispatch(&self.spans[i])
+            earlier = self.spans[i]
+            self.spans[i].in_place = 1          # its hold passes on; not to be given back a second time
+            self.dispatch(&earlier)
         self.span_count = 0
         if emitted:
             self.dispatch(&span)

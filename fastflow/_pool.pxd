@@ -61,10 +61,12 @@ cdef int64_t LEASED                # what a Lease adds to `holds`
 
 # -- pool and segments --
 cdef void *pool_take(int64_t size) noexcept nogil
+cdef void *pool_anyway(int64_t size) noexcept nogil
 cdef void pool_give(void *block, int64_t size) noexcept nogil
 cdef bint pool_exhausted(int64_t size) noexcept nogil
 cdef ff_layout *layout_new(tuple sizes) except NULL
 cdef void layout_release(ff_layout *layout) noexcept nogil
+cdef ff_segment *segment_anyway(const ff_layout *layout, int64_t slots) noexcept nogil
 cdef ff_segment *segment_new(const ff_layout *layout, int64_t slots) noexcept nogil
 cdef ff_segment *segment_adopt(object owner, int32_t columns, int64_t slots) noexcept
 cdef void segment_hold(ff_segment *segment) noexcept nogil
@@ -74,7 +76,6 @@ cdef void segment_release(ff_segment *segment) noexcept nogil
 cdef class Lease:
     """Base of every view into one segment: while one of them lives, the segment's memory stays as it is."""
     cdef ff_segment *segment
-    cdef int32_t own                # views that belong to a ring's end, which reuses them: nobody kept those
     cdef object keeper              # name of who kept a view, for the report of a stall; else None
     cdef int64_t kept_bytes
 

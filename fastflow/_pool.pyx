@@ -123,15 +123,14 @@ cdef bint pool_exhausted(int64_t size) noexcept nogil:
     return pool.exhausted
 
 
-cdef void *pool_take(int64_t size) noexcept nogil:
-    """A block of at least `size` bytes, 64-byte aligned, or NULL."""
+cdef void *take_block(int64_t size, bint anyway) noexcept nogil:
     cdef int64_t rounded = 0
     cdef FreeBlock *block
     cdef int which
     if size <= 0 or size > <int64_t> 1 << 46:
         return NULL
     which = size_class(size, &rounded)
-    if pool.test_limit and pool_exhausted(rounded):
+    if pool.test_limit and not anyway and pool_exhausted(rounded):
         return NULL
     ff_lock(&pool.lock)
     block = free_blocks[which]
@@ -142,7 +141,7 @@ cdef void *pool_take(int64_t size) noexcept nogil:
     ff_unlock(&pool.lock)
     if block != NULL:
         return block
-    if pool_exhausted(rounded):
+    if not anyway and pool_exhausted(rounded):
         return NULL
     block = <FreeBlock *> ff_memory_take(rounded)
     if block != NULL:
@@ -151,6 +150,16 @@ cdef void *pool_take(int64_t size) noexcept nogil:
         pool.unlooked += rounded
         ff_unlock(&pool.lock)
     return block
+
+
+cdef void *pool_take(int64_t size) noexcept nogil:
+    """A block of at least `size` bytes, 64-byte aligned, or NULL: memory is short."""
+    return take_block(size, False)
+
+
+cdef void *pool_anyway(int64_t size) noexcept nogil:
+    """The same without regard to the memory limit: for what a commit under way can't do without."""
+    return take_block(size, True)
 
 
 cdef void pool_give(void *block, int64_t size) noexcept nogil:
@@ -181,8 +190,7 @@ cdef inline int64_t line_up(int64_t size) noexcept nogil:
 
 
 @cython.cdivision(True)              # its one divisor is seen to be positive before
-cdef ff_segment *segment_new(const ff_layout *layout, int64_t slots) noexcept nogil:
-    """A pooled segment of `slots` events with one hold, the caller's; NULL when memory is short."""
+cdef ff_segment *make_segment(const ff_layout *layout, int64_t slots, bint anyway) noexcept nogil:
     cdef int64_t size = line_up(sizeof(ff_segment) + 8 * layout.columns)
     cdef int64_t at = size
     cdef int32_t i
@@ -191,7 +199,7 @@ cdef ff_segment *segment_new(const ff_layout *layout, int64_t slots) noexcept no
         return NULL
     for i in range(layout.columns):
         size += line_up(layout.size[i] * slots)
-    segment = <ff_segment *> pool_take(size)
+    segment = <ff_segment *> take_block(size, anyway)
     if segment == NULL:
         return NULL
     segment.slots = slots
@@ -206,6 +214,16 @@ cdef ff_segment *segment_new(const ff_layout *layout, int64_t slots) noexcept no
         at += line_up(layout.size[i] * slots)
     ff_count_up(&pool.segments, 1)
     return segment
+
+
+cdef ff_segment *segment_new(const ff_layout *layout, int64_t slots) noexcept nogil:
+    """A pooled segment of `slots` events with one hold, the caller's; NULL when memory is short."""
+    return make_segment(layout, slots, False)
+
+
+cdef ff_segment *segment_anyway(const ff_layout *layout, int64_t slots) noexcept nogil:
+    """The same without regard to the memory limit."""
+    return make_segment(layout, slots, True)
 
 
 cdef void segment_hold(ff_segment *segment) noexcept nogil:
@@ -234,7 +252,7 @@ cdef void drop_owner(ff_segment *segment) noexcept nogil:
 
 cdef ff_layout *layout_new(tuple sizes) except NULL:
     """Layout of events with columns of `sizes` bytes; one reference, the caller's."""
-    cdef ff_layout *layout = <ff_layout *> pool_take(sizeof(ff_layout) + 8 * len(sizes))
+    cdef ff_layout *layout = <ff_layout *> pool_anyway(sizeof(ff_layout) + 8 * len(sizes))
     if layout == NULL:
         raise MemoryError("no memory for a layout")
     layout.references = 1
@@ -250,7 +268,7 @@ cdef ff_layout *layout_new(tuple sizes) except NULL:
 cdef ff_segment *segment_adopt(object owner, int32_t columns, int64_t slots) noexcept:
     """A segment over memory that `owner` keeps alive; one hold, the caller's, who sets the columns."""
     cdef int64_t size = line_up(sizeof(ff_segment) + 8 * columns)
-    cdef ff_segment *segment = <ff_segment *> pool_take(size)
+    cdef ff_segment *segment = <ff_segment *> pool_anyway(size)
     if segment == NULL:
         return NULL
     segment.slots = slots

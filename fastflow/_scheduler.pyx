@@ -51,6 +51,13 @@ cdef class Timer:
 
     def cancel(self):
         """Take it back; nothing happens when it has fired already."""
+        if self.place is not None and self.place.busy:
+            self.place.outbox.append((self.take_back, ()))      # with the turn, or not at all
+        else:
+            self.take_back()
+
+    def take_back(self):
+        """It will not fire."""
         if not self.cancelled:
             self.cancelled = True
             if self.place is not None:
@@ -183,6 +190,10 @@ cdef class Scheduler(Turns):
     @property
     def turns_taken(self):
         return self.c.turns
+
+    def handle_mail(self):
+        """Do what other threads have asked for, though no turn will follow."""
+        self.empty_mailbox()
 
     cdef int empty_mailbox(self) except -1:
         ff_flag_set(&self.c.flag, 0)

@@ -33,7 +33,7 @@ ctypedef struct ff_edge:
     int32_t manual                  # the consumer asks by itself
     int32_t ended                   # the producer has put the end behind its last event
     int32_t closed                  # neither side uses it any more
-    int32_t retry                   # events of the delivery that a Retry has put off; 0: none
+    int64_t retry                   # events of the delivery that a Retry has put off; 0: none
     void *face                      # the Edge object (not a reference: the place holds it)
 
 # A place: where one stage sits, and what the scheduler must know about it.
@@ -105,7 +105,12 @@ cdef inline int32_t ready(const ff_place *place) noexcept nogil:
     if place.ended or place.suspended:
         return 0
     if place.redo:
-        return place.redo
+        # A turn that was put off comes first, if what it was about is still there.
+        kinds = ((INPUT if place.inputs_head != NULL else 0) | (DEMAND if place.pending > 0 or place.buffered > 0 else 0)
+                 | (TIMER if place.due > 0 else 0) | (MAIL if place.mail > 0 else 0))
+        if kinds & place.redo:
+            return place.redo
+        kinds = 0
     if place.mail > 0 or (place.finishing and place.buffered == 0):
         kinds |= MAIL
     if place.due > 0:

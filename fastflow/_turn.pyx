@@ -54,8 +54,6 @@ cdef inline bint before(const ff_edge *a, const ff_edge *b) noexcept nogil:
     return a.pending > b.pending or (a.pending == b.pending and a.stamp < b.stamp)
 
 
-# -- the run queue --
-
 # -- a consumer's subscriptions, in rotation --
 
 cdef void list_input_first(ff_edge *edge) noexcept nogil:
@@ -219,14 +217,20 @@ cdef void acknowledge(ff_edge *edge, int64_t n) noexcept nogil:
 
 # -- turns of native stages --
 
+cdef inline int64_t segment_bytes(const ff_edge *edge) noexcept nogil:
+    """What the next segment of a subscription takes."""
+    cdef int64_t slots = edge.ring.layout.most_slots
+    return (edge.ring.capacity if edge.ring.capacity < slots else slots) * edge.ring.layout.event_bytes
+
+
 cdef void hold_back(ff_place *place, int64_t size) noexcept nogil:
     """Memory is short: no turn that makes events until somebody lets go of `size` bytes."""
     place.held_back = 1
     place.scheduler.held_back += 1
     place.scheduler.wanted_bytes = size + FF_ALIGNMENT * 64
 
-cdef inline bint fill_turn(ff_place *place) noexcept nogil:
-    """A native producer answers the greatest demand.  False: what comes next needs Python."""
+cdef inline void fill_turn(ff_place *place) noexcept nogil:
+    """A native producer answers the greatest demand."""
     cdef ff_edge *edge = greediest(place)
     cdef int64_t n = edge.pending, left = place.kernel.remaining(place.kernel_state), slot
     if edge.consumer.kernel != NULL and n > SUB_BATCH:
@@ -237,17 +241,16 @@ cdef inline bint fill_turn(ff_place *place) noexcept nogil:
         n = left
         place.finishing = 1
         if n == 0:
-            return True
+            return
     slot = ring_claim(&edge.ring, n)
     if slot < 0:
         place.finishing = 0
-        hold_back(place, edge.ring.capacity * edge.ring.layout.event_bytes)
-        return True
+        hold_back(place, segment_bytes(edge))
+        return
     place.kernel.fill(place.kernel_state, edge.ring.w.segment.column[0] + slot * edge.ring.layout.size[0], n)
     ring_publish(&edge.ring, n, FF_LAP)         # can't fail: the claim saw to it that there is room for a mark
     place.emitted += n
     count_sent(edge, n)
-    return True
 
 
 cdef inline bint consume_turn(ff_place *place) noexcept nogil:
@@ -296,7 +299,7 @@ cdef int64_t pair_turns(ff_place *place, ff_edge *edge, int64_t most) noexcept n
             break                       # the last batch, and the end, the ordinary way
         if ring_through(&edge.ring, n, place.kernel.fill, place.kernel_state,
                         other.kernel.consume, other.kernel_state) < 0:
-            hold_back(place, edge.ring.capacity * edge.ring.layout.event_bytes)
+            hold_back(place, segment_bytes(edge))
             break
         place.emitted += n
         other.handled += n
@@ -332,8 +335,8 @@ cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil:
             turns += pair_turns(place, place.heap[0], most - turns)
             if kind == next_kind(place) and place.heap[0].pending > 0:
                 fill_turn(place)
-                turns += 1
-        elif kind == DEMAND and place.buffered == 0 and not place.fills_in_python and fill_turn(place):
+        elif kind == DEMAND and place.buffered == 0 and not place.fills_in_python:
+            fill_turn(place)
             place.last_kind = DEMAND
         elif kind == INPUT and consume_turn(place):
             place.last_kind = INPUT

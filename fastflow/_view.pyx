@@ -44,6 +44,8 @@ cdef extern from *:
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyArray_Descr:
         pass
+    void PyArray_UpdateFlags(PyObject *array, int flags)
+    int NPY_ARRAY_C_CONTIGUOUS, NPY_ARRAY_F_CONTIGUOUS
     PyObject *PyArray_NewFromDescr(
         PyTypeObject *type, PyArray_Descr *descr, int nd, cnp.npy_intp *dims, cnp.npy_intp *strides, void *data, int flags,
         PyObject *obj)
@@ -121,10 +123,6 @@ cdef class Views:
     def __cinit__(self, Form form, bint writable, str keeper):
         self.form, self.writable, self.keeper = form, writable, keeper
 
-    def __dealloc__(self):
-        if self.arrays is not None and self.lease is not None:
-            self.lease.own -= <int32_t> len(self.arrays)
-
     cdef object give(self, ff_segment *segment, int64_t slot, int64_t n):
         """The batch of `n` events from `slot` on."""
         cdef Form form = self.form
@@ -150,7 +148,6 @@ cdef class Views:
                 new_array(form, i, segment.column[i] + slot * form.layout.size[i], n, self.writable, lease)
                 for i in range(form.columns)
             ]
-            lease.own += form.columns
             self.lease, self.segment = lease, segment
             self.batch = self.arrays[0] if form.plain else form.wrap(tuple(self.arrays))
             if form.plain and not form.shapes[0]:
@@ -158,9 +155,6 @@ cdef class Views:
             return self.batch
         if segment != self.segment:
             lease = lease_of(segment)
-            if self.lease is not None:
-                self.lease.own -= form.columns
-            lease.own += form.columns
             for i in range(form.columns):
                 f = fields(<PyObject *> (<list> self.arrays)[i])
                 Py_INCREF(lease)
@@ -171,6 +165,9 @@ cdef class Views:
             array = <PyObject *> (<list> self.arrays)[i]
             fields(array).data = segment.column[i] + slot * form.layout.size[i]
             fields(array).dimensions[0] = n
+            if fields(array).nd > 1:
+                # One event of several numbers lies in both orders, two do not.
+                PyArray_UpdateFlags(array, NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_F_CONTIGUOUS)
         return self.batch
 
     cdef bint unchanged(self) noexcept:
@@ -180,14 +177,14 @@ cdef class Views:
         cdef int32_t i
         if f != NULL:
             return (f.nd == 1 and f.dimensions[0] == self.n and f.descr == <void *> self.form.descr
-                    and (self.n < 2 or f.strides[0] == form.layout.size[0])
+                    and f.strides[0] == form.layout.size[0]
                     and f.flags & SAME_FLAGS == (VIEW_FLAGS_WRITABLE if self.writable else VIEW_FLAGS)
                     and f.weakreflist == NULL)
         for i in range(form.columns):
             f = fields(<PyObject *> (<list> self.arrays)[i])
             if (f.nd != 1 + <int> len(<tuple> (<tuple> form.shapes)[i]) or f.dimensions[0] != self.n
                     or f.descr != <void *> (<tuple> form.descrs)[i]
-                    or (f.nd == 1 and self.n > 1 and f.strides[0] != form.layout.size[i])
+                    or f.strides[0] != form.layout.size[i]
                     or f.flags & SAME_FLAGS & ~(VIEW_FLAGS_WRITABLE if self.writable else VIEW_FLAGS)
                     or f.weakreflist != NULL):
                 return False
@@ -228,8 +225,6 @@ cdef class Views:
 
     cdef void abandon(self) noexcept:
         """Leave the arrays to whoever has them."""
-        if self.lease is not None and self.arrays is not None:
-            self.lease.own -= <int32_t> len(self.arrays)
         self.batch = self.arrays = self.lease = None
         self.first = NULL
         self.segment = NULL
@@ -244,7 +239,6 @@ cdef class Views:
         if not self.unchanged():
             self.abandon()
             return
-        self.lease.own -= self.form.columns
         self.segment = NULL
         for i in range(self.form.columns):
             f = fields(<PyObject *> (<list> self.arrays)[i])
@@ -301,7 +295,7 @@ cdef inline bint read_only_view(PyObject *array) noexcept:
 
 
 cdef int span_of_view(Form form, PyObject *events, Views given, ff_span *span) noexcept:
-    """The batch that came in, or a contiguous part of it, passed on as it is.  0: it is something else."""
+    """The batch that came in, or a contiguous part of it, passed on as it is.  0: it is something else; 2: nothing."""
     cdef PyArrayObject_fields *f
     cdef char *start
     if given is None or not given.out or given.form.layout != form.layout:
@@ -319,6 +313,8 @@ cdef int span_of_view(Form form, PyObject *events, Views given, ff_span *span) n
             return 0
     else:
         return 0
+    if span.n == 0:
+        return 2
     segment_hold(span.segment)
     return 1
 
