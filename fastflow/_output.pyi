@@ -60,6 +60,7 @@ class Claim: ...
 
 @disjoint_base
 class Output:
+    def refuse_whole(self, n: int) -> NoReturn: ...
     host: Any
     name: str
     whole: int

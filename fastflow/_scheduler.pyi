@@ -9,6 +9,7 @@ from fastflow._place import Place
 
 @disjoint_base
 class Timer:
+    def take_back(self) -> None: ...
     @property
     def due(self) -> float: ...
     @property
@@ -33,6 +34,7 @@ class Reply:
 
 @final
 class Scheduler(Turns):
+    def handle_mail(self) -> None: ...
     clock: Callable[[], float]
     pausing: bool
     interrupted: bool

@@ -194,18 +194,21 @@ def run(source: Any, *stages: Any, timeout: float | None = None, seed: int = 0, 
 
 def _drive_to_the_end(rt: Runtime, deadline: float | None, timeout: float | None) -> None:
     """Drive until every consumer has ended."""
-    with rt.driving():
-        while not _consumers_ended(rt) and not rt.failures:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+
+    def over() -> bool:
+        return _consumers_ended(rt) or bool(rt.failures)
+
+    def late() -> bool:
+        return deadline is not None and time.monotonic() >= deadline
+
+    with rt.driving(), rt.pause_after(timeout):
+        while not over():
+            rt.drive(lambda: over() or late(), deadline)
+            if over():
+                return
+            if late():
                 raise WaitTimeout(f"run: not done within {timeout} s, and stopped; give a longer timeout")
-            if left is None:
-                quiet = rt.drive(lambda: _consumers_ended(rt) or bool(rt.failures))
-            else:
-                with rt.pause_after(left):
-                    quiet = rt.drive(lambda: True, deadline)
-            if (quiet and rt.scheduler.idle and rt.scheduler.next_due() is None
-                    and not _consumers_ended(rt) and not rt.failures):
+            if rt.scheduler.idle and rt.scheduler.next_due() is None:
                 raise Stalled(f"nothing can move any more, and the pipeline has not ended: {stall_text(rt.seats)}")
 
 
@@ -256,20 +259,42 @@ def stream(source: Any, *steps: Any, seed: int = 0, **options: Any) -> Iterator[
     except BaseException:
         _stop_early(rt)
         raise
-    return _batches(rt, batches)
+    return _Batches(rt, batches)
 
 
-def _batches(rt: Runtime, batches: deque[Any]) -> Iterator[Any]:
-    try:
-        while True:
+class _Batches(Iterator[Any]):
+    """What comes out of a pipeline; stops it when the loop is over, in whatever way."""
+
+    def __init__(self, rt: Runtime, batches: deque[Any]) -> None:
+        self._rt, self._waiting = rt, batches
+
+    def __next__(self) -> Any:
+        rt = self._rt
+        if rt.closed:
+            raise StopIteration
+        try:
             with rt.driving():
-                rt.drive(lambda: bool(batches) or bool(rt.failures) or _consumers_ended(rt))
-            if batches:
-                yield batches.popleft()
-            elif _consumers_ended(rt) or rt.failures:
-                break
-            else:
+                rt.drive(lambda: bool(self._waiting) or bool(rt.failures) or _consumers_ended(rt))
+            if self._waiting:
+                return self._waiting.popleft()
+            if not rt.failures and not _consumers_ended(rt):
                 raise Stalled(f"nothing can move any more, and the stream has not ended: {stall_text(rt.seats)}")
-    finally:
-        _stop_early(rt)
-    rt.raise_failures()
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        try:
+            rt.raise_failures()
+        except StopIteration as error:
+            # Raised here as it is, it would end the loop as if nothing had happened.
+            raise RuntimeError("a callback raised StopIteration") from error
+        raise StopIteration
+
+    def close(self) -> None:
+        """Stop the pipeline; nothing more comes."""
+        self._waiting.clear()
+        if not self._rt.closed:
+            _stop_early(self._rt)
+
+    def __del__(self) -> None:
+        self.close()

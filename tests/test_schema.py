@@ -337,7 +337,11 @@ def test_a_safe_cast_is_one_that_copyto_makes(data, pair):
     out = np.empty(3, ours)
 
     with np.errstate(all="ignore"):
-        np.copyto(out, given_, casting="safe")
+        try:
+            np.copyto(out, given_, casting="safe")
+        except OverflowError:
+            # From NumPy 2.5 on a time that a finer unit can't hold is an error; before, it wraps in silence.
+            assert theirs.kind in "mM"
 
 
 @pytest.mark.parametrize(

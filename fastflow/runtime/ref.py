@@ -164,7 +164,7 @@ class Ref:
     def stop(self, reason: Any = "shutdown", timeout: float | None = 5.0) -> None:
         """Stop the stage after the turn under way, and wait until it has ended."""
         seat = self._seat
-        seat.runtime.execute_soon(seat.end, reason)
+        seat.runtime.execute_soon(seat.end, "shutdown" if reason is None else reason)
         if not seat.runtime.here:
             seat.wait_done("stop", timeout)
 

@@ -266,6 +266,8 @@ class Runtime:
             with ctrl_c(self.scheduler):
                 yield
         finally:
+            # Whoever asked for something in the last moment gets its answer.
+            self.scheduler.handle_mail()
             self._driver = None
 
     def drive(self, finished: Callable[[], bool] | None = None, deadline: float | None = None) -> bool:
@@ -279,6 +281,7 @@ class Runtime:
                 continue
             due = scheduler.next_due()
             if due is None:
+                self._answer(self._quiet)
                 return True
             seconds = max(0.0, due - self.clock())
             if deadline is not None:
@@ -303,9 +306,7 @@ class Runtime:
                     continue
                 due = scheduler.next_due()
                 if due is None:
-                    for reply in self._quiet:
-                        reply.set(None)
-                    self._quiet.clear()
+                    self._answer(self._quiet)
                     scheduler.sleep(MEMORY_POLL_S if scheduler.places_held_back else None)
                 else:
                     scheduler.sleep(max(0.0, due - self.clock()))
@@ -317,6 +318,12 @@ class Runtime:
                 seat.done.fail(error)
         finally:
             self._driver = None
+
+    @staticmethod
+    def _answer(replies: list[Reply]) -> None:
+        for reply in replies:
+            reply.set(None)
+        replies.clear()
 
     def _wait_quiet(self, timeout: float | None) -> None:
         reply = Reply()
@@ -365,13 +372,16 @@ class Runtime:
             What the stages that were given a name came to.
         """
         self._must_be_open("run")
+        if self._driver is not None:
+            raise RuntimeError("run: got a runtime that is driven already, expected one that is not; leave its `with` "
+                               "block first")
         deadline = None if timeout is None else time.monotonic() + timeout
         in_time = False
         try:
             with self.driving():
                 with self.pause_after(timeout):
-                    in_time = self.drive(lambda: deadline is not None and time.monotonic() >= deadline, deadline)
-                in_time = in_time and (deadline is None or time.monotonic() < deadline or self.scheduler.idle)
+                    in_time = self.drive(lambda: self.closed or _is_past(deadline), deadline)
+                in_time = in_time and (not _is_past(deadline) or self.scheduler.idle)
         finally:
             self._stop_all(warn=in_time)
         self.raise_failures()
@@ -397,6 +407,8 @@ class Runtime:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until every stage has ended."""
+        if self.closed:
+            return
         self.must_be_driven("join")
         reply = Reply()
         self.scheduler.post(self._join, reply)
@@ -408,12 +420,14 @@ class Runtime:
 
     def _check_all_ended(self) -> None:
         if self._all_ended and all(seat.ending for seat in self.seats):
-            for reply in self._all_ended:
-                reply.set(None)
-            self._all_ended.clear()
+            self._answer(self._all_ended)
 
     def drain(self, timeout: float | None = None) -> None:
         """Let the sources emit no more, and wait until what is on its way has been handled."""
+        if self.closed:
+            return
+        if self.driven:
+            self.must_be_driven("drain")
         self.execute(self._drain)
         if self.driven:
             self._wait_quiet(timeout)
@@ -436,14 +450,19 @@ class Runtime:
                     f"stop of a runtime: a callback still runs after {timeout} s, and a thread can't be killed; "
                     f"it is in {self._where_it_is()}"
                 )
+        elif not self.here:
+            # Another thread drives it by run(): the end comes between two of its turns.
+            reply = Reply()
+            self.scheduler.post(self._end_all, warn, reply)
+            reply.wait(timeout, f"stop of a runtime, which is in {self._where_it_is()}")
         else:
-            self._end_all(warn)
+            self.execute_soon(self._end_all, warn)
 
     def _where_it_is(self) -> str:
         place = self.scheduler.current
         return "no stage" if place is None else f"stage {place.name!r}"
 
-    def _end_all(self, warn: bool) -> None:
+    def _end_all(self, warn: bool, reply: Reply | None = None) -> None:
         """Stop what is left, in reverse order; on the scheduler's thread."""
         if not self.closed:
             if warn and not self.failures:
@@ -455,6 +474,10 @@ class Runtime:
             log.info("%s", run_line(self.seats, time.monotonic() - self._began))
             telemetry.emit("run.end", {"seconds": time.monotonic() - self._began}, {"stages": len(self.seats)})
         self._thread_ends = True
+        self._answer(self._quiet)
+        self._answer(self._all_ended)
+        if reply is not None:
+            reply.set(None)
         self.scheduler.pause()
 
     # -- failures --
@@ -491,3 +514,8 @@ class Runtime:
 
     def __repr__(self) -> str:
         return table(self.seats, self.closed, self.driven)
+
+
+def _is_past(deadline: float | None) -> bool:
+    """Whether a deadline on the monotonic clock has passed."""
+    return deadline is not None and time.monotonic() >= deadline

@@ -164,15 +164,37 @@ class Seat:
         subscription.connect(producer.place, self.place, options.max_demand, options.min_demand, True)
         if schema is not None:
             subscription.set_schema(self.accepts if cast else schema, cast)
+        busy = self.place if self.place.busy else producer.place if producer.place.busy else None
+        if busy is not None:
+            # One of the two is in a turn of its own, which must commit before another one can begin.
+            busy.outbox.append((self.agree, (producer, subscription)))
+        else:
+            self.agree(producer, subscription)
+        return subscription
+
+    def agree(self, producer: Seat, subscription: Subscription) -> None:
+        """Ask both sides about a new subscription, and begin to ask for events."""
+        options = subscription.options
         try:
-            mode = self.place.take("handle_subscribe", self.stage.handle_subscribe,
-                                   ("producer", options.given, subscription), subscription, False)
+            mode = self.place.take(
+                "handle_subscribe",
+                self.stage.handle_subscribe,
+                ("producer", options, subscription),
+                subscription,
+                False,
+            )
             if mode not in ("automatic", "manual"):
-                raise CallbackError(f"handle_subscribe of {self.name!r}: got {mode!r}, expected 'automatic' or "
-                                    "'manual'")
+                raise CallbackError(
+                    f"handle_subscribe of {self.name!r}: got {mode!r}, expected 'automatic' or 'manual'"
+                )
             if not producer.done.is_set:
-                producer.place.take("handle_subscribe", producer.stage.handle_subscribe,
-                                    ("consumer", options.given, subscription), subscription, False)
+                producer.place.take(
+                    "handle_subscribe",
+                    producer.stage.handle_subscribe,
+                    ("consumer", options, subscription),
+                    subscription,
+                    False,
+                )
         except BaseException:
             subscription.close(False)
             raise
@@ -181,7 +203,6 @@ class Seat:
         elif mode == "automatic":
             subscription.set_manual(False)
             subscription.start_asking()
-        return subscription
 
     def check_schema(self, producer: Seat, schema: Schema, convert: bool) -> bool:
         """Refuse events that this stage doesn't take; True: they are to be cast."""
@@ -206,6 +227,12 @@ class Seat:
         if subscription.closed:
             return
         producer = subscription.producer._seat
+        _, sent, acked = subscription.counters
+        if producer.done.is_set and sent > acked:
+            log.warning(
+                "%r -> %r: %d events are discarded: the subscription was cancelled, and their producer has ended",
+                producer.name, self.name, sent - acked,
+            )
         subscription.close(True)
         producer.hear_cancel(reason, subscription)
         self.input_ended(subscription, reason)
@@ -358,7 +385,14 @@ class Seat:
 
     def discarded_events(self, count: int) -> None:
         """A bounded buffer discarded events."""
-        if self.stage.format_discarded(count) is not False:
+        try:
+            told = self.stage.format_discarded(count) is False
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failed(error, "format_discarded", None, -1, 0)
+            return
+        if not told:
             log.warning("stage %r has discarded %d events from its buffer", self.name, count)
 
     def dropped_return(self, callback: str) -> None:
