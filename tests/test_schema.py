@@ -219,6 +219,7 @@ def test_an_error_is_a_type_error_and_one_of_ours():
     assert isinstance(caught.value, FastflowError)
 
 
+@pytest.mark.filterwarnings("ignore:Data type alias:DeprecationWarning")     # NumPy's word about "a"
 @given(
     st.one_of(
         st.text(max_size=6),
