@@ -10,7 +10,9 @@
                                5. casts, replies and timers of the turn leave
 
 If the callback or one of the first two steps raises, the turn never happened: nothing was published, nothing
-acknowledged, and the declared state is put back.  The rest can't fail.
+acknowledged, and the declared state is put back.  The rest raises only when the system has no memory at all (the memory
+limit does not stop it), or when NumPy refuses to convert a value; then the stage fails, and what had already gone out
+of that turn stays out.
 
 A turn of a stage costs some tens of nanoseconds beyond its callback, which is why all of this is compiled.  What
 happens rarely (subscriptions, the end, failures) is the runtime's business: it is called as `host`.

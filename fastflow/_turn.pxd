@@ -34,7 +34,7 @@ ctypedef struct ff_edge:
     int32_t ended                   # the producer has put the end behind its last event
     int32_t closed                  # neither side uses it any more
     int64_t retry                   # events of the delivery that a Retry has put off; 0: none
-    void *face                      # the Edge object (not a reference: the place holds it)
+    void *face                      # the Edge object; not a reference: both places hold it until it is closed
 
 # A place: where one stage sits, and what the scheduler must know about it.
 ctypedef struct ff_place:
