@@ -2,6 +2,7 @@
  *
  *   rival_blocked_sum   fill a block with a range, add it up, next block: one buffer, no ring
  *   rival_hand_off      the same two loops on two threads, blocks passed on in a ring of slots
+ *   rival_partition     hash, count and scatter a block into partitions: no ring, no demand
  *   rival_ping_pong     a cache line bounced between two threads: how far apart the cores are
  *
  * They are written to win: the loops are vectorised for the processor that runs them, and the ring
@@ -12,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 /* One copy of a loop for each generation of processor, chosen when the library is loaded: what a
@@ -206,6 +208,57 @@ int rival_hand_off(int64_t block, int64_t slots, int64_t blocks, double *seconds
     pthread_join(writer, NULL);
     free(ring.memory);
     return narrow(total, result);
+}
+
+/* -- partitions: hash, count, scatter -- */
+
+/* splitmix64 of the event, and of that the upper half times n: the partition that fastflow chooses,
+ * too, so that both give the same events. */
+EACH_PROCESSOR
+static void choose(const int64_t *events, int64_t n, uint64_t partitions, uint8_t *ids)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t x = (uint64_t) events[i] + 0x9e3779b97f4a7c15;
+
+        x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+        x = (x ^ x >> 27) * 0x94d049bb133111eb;
+        x ^= x >> 31;
+        ids[i] = (uint8_t) ((x >> 32) * partitions >> 32);
+    }
+}
+
+/* Events of one partition lie together in `out`, in their order, partition after partition. */
+int rival_partition(const int64_t *events, int64_t n, int64_t block, int64_t partitions, int64_t *out,
+                    int64_t *counts)
+{
+    uint8_t *ids = aligned((size_t) block);
+
+    if (!ids)
+        return NO_MEMORY;
+    memset(counts, 0, (size_t) partitions * sizeof *counts);
+    for (int64_t done = 0; done < n; done += block) {
+        const int64_t *some = events + done;
+        int64_t m = n - done < block ? n - done : block;
+        int64_t lanes[4][256] = {{0}}, *next[256], *at = out + done, i = 0;
+
+        choose(some, m, (uint64_t) partitions, ids);
+        for (; i + 4 <= m; i += 4)
+            for (int lane = 0; lane < 4; lane++)
+                lanes[lane][ids[i + lane]]++;
+        for (; i < m; i++)
+            lanes[0][ids[i]]++;
+        for (int64_t p = 0; p < partitions; p++) {
+            int64_t count = lanes[0][p] + lanes[1][p] + lanes[2][p] + lanes[3][p];
+
+            counts[p] += count;
+            next[p] = at;
+            at += count;
+        }
+        for (i = 0; i < m; i++)
+            *next[ids[i]]++ = some[i];
+    }
+    free(ids);
+    return OK;
 }
 
 /* -- the probe: a line that two threads write in turn -- */

@@ -1,6 +1,6 @@
 """The rivals in C: compiled at first use, called without the GIL.
 
-    _rivals.c ──cc──▶ build/bench/rivals-<hash>.so ──ctypes──▶ blocked_sum, hand_off, ping_pong
+    _rivals.c ──cc──▶ build/bench/rivals-<hash>.so ──ctypes──▶ blocked_sum, hand_off, partition, ping_pong
 
 The library is named after the hash of its source and flags, so it is built again when either
 changes, and two processes that build it at once put the same file in the same place.
@@ -117,6 +117,34 @@ def hand_off(block_bytes, slots, blocks):
     sizes = [ctypes.c_int64(size) for size in (block_bytes // 8, slots, blocks)]
     _call("rival_hand_off", *sizes, ctypes.byref(seconds), ctypes.byref(total))
     return seconds.value, total.value
+
+
+def partition(events, out, block, partitions):
+    """Bring events into partitions: a hash, the counts, and a copy, block by block in one thread.
+
+    Parameters
+    ----------
+    events : ndarray of int64, shape (n,), C-contiguous
+        What to hash, with splitmix64, and to copy.
+    out : ndarray of int64, shape (n,), C-contiguous
+        Block by block, the events of partition 0 in their order, then those of 1, and so on.
+    block : int
+        Events in a block.
+    partitions : int
+        At most 255.
+
+    Returns
+    -------
+    list of int
+        How many events each partition has.
+    """
+    if not 1 <= partitions <= 255:
+        raise ValueError(f"partitions: got {partitions}, expected 1 to 255, so that an id is a byte")
+    counts = (ctypes.c_int64 * partitions)()
+    sizes = [ctypes.c_int64(size) for size in (len(events), block, partitions)]
+    addresses = [ctypes.c_void_p(array.ctypes.data) for array in (events, out)]
+    _call("rival_partition", addresses[0], *sizes, addresses[1], counts)
+    return list(counts)
 
 
 def ping_pong(trips=20_000):
