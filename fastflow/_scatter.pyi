@@ -1,0 +1,23 @@
+from collections.abc import Sequence
+from typing import Any, Self, final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["EventHash", "count_ids", "hash_events", "hash_objects", "partition_ids", "scatter"]
+
+_Array = npt.NDArray[Any]
+
+@final
+class EventHash:
+    def __new__(
+        cls, dtypes: Sequence[np.dtype[Any]], shapes: Sequence[tuple[int, ...]], level: int | None = None
+    ) -> Self: ...
+    @property
+    def columns(self) -> int: ...
+
+def hash_objects(events: list[Any]) -> npt.NDArray[np.uint64]: ...
+def hash_events(events: Any, level: int | None = None) -> npt.NDArray[np.uint64]: ...
+def partition_ids(events: Any, partitions: int, level: int | None = None) -> tuple[_Array, npt.NDArray[np.int64]]: ...
+def count_ids(given: _Array, partitions: int) -> tuple[_Array, npt.NDArray[np.int64]]: ...
+def scatter(array: _Array, ids: _Array, partitions: int, out: list[_Array] | None = None) -> list[_Array]: ...
