@@ -30,32 +30,34 @@ from fastflow.errors import CallbackError, Retry
 
 from fastflow._core cimport FF_WHOLE, ff_mark, ff_observe, ff_segment, ring_advance, ring_read, segment_new, segment_release
 from fastflow._native cimport Kernel
-from fastflow._output cimport Edge, Output
+from fastflow._pool cimport ff_now
+from fastflow._router cimport Router
+from fastflow._sender cimport Edge
+from fastflow._spans cimport ff_span
 from fastflow._state cimport State
 from fastflow._turn cimport (
-    DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first,
+    BY_PARTITION, BY_PROTOCOL, DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first,
     ready, unlist_input,
 )
-from fastflow._view cimport Form, Views, copy_span, ff_span, span_of_list
+from fastflow._view cimport Form, Views, copy_span, span_of_list
 
 cdef enum:
     GATHERED_BYTES = 65536          # small pieces that wait together are copied together up to here
+    TURNS_BETWEEN_SAMPLES = 64      # whose callbacks are clocked
 
 
 @cython.final
-cdef class Place(Output):
+cdef class Place(Router):
     """Where a stage sits: its turns, its buffer, and its committed state."""
-
-    def __cinit__(self, *args):
-        self.mail, self.due = deque(), deque()
 
     # -- set-up --
 
-    def seat(self, stage, state_names, handle_events, handle_demand):
-        """The stage is constructed: take its callbacks; `state_names` are its declared attributes."""
+    def seat(self, stage, tuple state_names, bint answers):
+        """The stage is constructed: its callbacks from now on; `state_names` are its declared attributes."""
         self.stage = stage
-        self.handle_events, self.handle_demand = handle_events, handle_demand
-        self.c.answers = handle_demand is not None
+        if answers:
+            self.handle_demand = stage.handle_demand
+            self.c.answers = 1
         self.state = State(state_names) if state_names else None
         if isinstance(stage, StageBase):
             (<StageBase> stage)._place = self
@@ -80,7 +82,7 @@ cdef class Place(Output):
         """The stage is gone for good; its result stays with the host."""
         self.c.ended = 1
         self.handle_events = self.handle_demand = None
-        self.emits, self.outbox = [], []
+        self.emits = self.outbox = None
         self.drop_spans()
         self.end_claims()
         self.current = None
@@ -89,6 +91,8 @@ cdef class Place(Output):
 
     def post(self, message):
         """Mail for the stage."""
+        if self.mail is None:
+            self.mail = deque()
         self.mail.append(message)
         self.c.mail += 1
         enqueue(&self.c)
@@ -99,6 +103,8 @@ cdef class Place(Output):
 
     def fire(self, timer):
         """A timer is due."""
+        if self.due is None:
+            self.due = deque()
         self.due.append(timer)
         self.c.due += 1
         enqueue(&self.c)
@@ -109,7 +115,7 @@ cdef class Place(Output):
 
     def forget_timer(self, timer):
         """A timer that was due but not yet handled was cancelled."""
-        if timer in self.due:
+        if self.due is not None and timer in self.due:
             self.due.remove(timer)
             self.c.due -= 1
 
@@ -140,7 +146,18 @@ cdef class Place(Output):
 
     @property
     def pending(self):
+        if self.c.dispatcher != NULL and self.c.dispatcher.kind == BY_PROTOCOL:
+            return self.dispatcher._checked_demand(self.name, self.demands())
         return self.c.pending
+
+    @property
+    def callback_seconds(self):
+        """Seconds in handle_events and handle_demand, estimated from one turn in 64."""
+        return self.c.callback_ns * 1e-9 * TURNS_BETWEEN_SAMPLES
+
+    @property
+    def sampled_turns(self):
+        return self.c.sampled
 
     @property
     def buffered(self):
@@ -218,12 +235,13 @@ cdef class Place(Output):
         cdef ff_mark *lap = NULL
         cdef ff_span span
         cdef bint gathered = False
-        cdef int64_t limit = c.delivery
+        cdef int64_t limit = c.delivery, began = 0
+        cdef Views views
         if c.retry:
             limit = c.retry
         elif c.manual:
             limit = INT64_MAX
-        span.n = ring_read(&c.ring, limit, &lap, &span.slot)
+        span.n = ring_read(c.ring, limit, &lap, &span.slot)
         if span.n < 0:
             if has_input(c):
                 list_input(c)
@@ -236,45 +254,88 @@ cdef class Place(Output):
         span.segment = lap.segment
         if lap.kind == FF_WHOLE and not c.retry:
             # Whole batches are not cut by max - min either: max_demand was checked when they subscribed.
-            span.n = ring_read(&c.ring, INT64_MAX, &lap, &span.slot)
+            span.n = ring_read(c.ring, INT64_MAX, &lap, &span.slot)
         elif span.n < limit and ff_observe(c.ring.sent) > c.ring.r.position + span.n:
             gathered = self.gathered(edge, &span, limit)
-        if self.c.kernel != NULL:
+        if span.n == 0:
+            if gathered:
+                segment_release(span.segment)
+            return 0                        # what was there has been discarded
+        if self.c.kernel != NULL and not c.selects:
             return self.consume_in_python(edge, &span, gathered)
-        edge.views.give(span.segment, span.slot, span.n)
-        self.doing, self.source, self.first, self.count = INPUT, c, c.ring.r.acked, span.n
+        views = edge.reader_views() if edge.views is None or edge.views.keeper is not self else edge.views
+        views.give(span.segment, span.slot, span.n)
+        self.doing, self.source, self.first, self.count, self.filtered = INPUT, c, c.ring.r.acked, span.n, 0
         self.in_turn = True
         self.c.scheduler.current = &self.c
+        if self.c.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
+            began = ff_now()
         try:
-            if edge.writable:
-                self.commit_turn(self.handle_events(writable_copy(edge.views.batch), edge), edge.views)
-            else:
-                self.commit_turn(self.handle_events(edge.views.batch, edge), edge.views)
+            self.commit_turn(self.deliver(edge, views), views)
         except BaseException as error:
             self.leave()
-            edge.views.take_back()
+            views.take_back()
             if gathered:
                 segment_release(span.segment)
             c.retry = span.n
             list_input_first(c)
             self.turn_failed(error, INPUT)
             return 0
+        if began:
+            self.c.callback_ns += ff_now() - began
+            self.c.sampled += 1
         c.retry = 0
-        edge.views.take_back()
+        views.take_back()
         if gathered:
             segment_release(span.segment)
             self.advance_over(c, span.n)
         else:
-            ring_advance(&c.ring, span.n)
-        acknowledge(c, span.n)
+            ring_advance(c.ring, span.n)
+        acknowledge(c, span.n, self.filtered)
         if has_input(c):
             list_input(c)
         if self.current is not None or self.earlier:
             self.end_claims()
         self.leave()
+        if self.behind_input is not None:
+            self.check_behind_input()
         if self.outbox:
             self.send_outbox()
         return 0
+
+    cdef object deliver(self, Edge edge, Views views):
+        """Call handle_events with the batch, or with what of it the consumer wants."""
+        if self.handle_events is None:
+            self.handle_events = self.stage.handle_events
+        if edge.selector is not None:
+            events = self.wanted(edge, views.batch, self.count)
+            if events is None:
+                return None
+            if self.c.kernel != NULL:
+                self.kernel.consume(events)
+                return None
+            return self.handle_events(events, edge)
+        if edge.writable:
+            return self.handle_events(writable_copy(views.batch), edge)
+        return self.handle_events(views.batch, edge)
+
+    cdef object wanted(self, Edge edge, object batch, int64_t n):
+        """The events that a selector wants; None: none of them."""
+        cdef int64_t count
+        try:
+            mask = checked_mask(edge.selector(batch), n)
+        except BaseException as error:
+            error.add_note(f"in the selector of the subscription to {edge.producer_place.name!r}, events "
+                           f"{self.first} to {self.first + n - 1} of that stream")
+            raise
+        if type(batch) is list:
+            events = [event for event, wanted in zip(batch, mask, strict=True) if wanted]
+            count = len(events)
+        else:
+            count = int(np.count_nonzero(mask))
+            events = batch if count == n else batch[mask]
+        self.filtered = n - count
+        return events if count else None
 
     cdef int consume_in_python(self, Edge edge, ff_span *span, bint gathered) except -1:
         """A native consumer whose turn came by way of Python, because a mark stood before it."""
@@ -284,7 +345,7 @@ cdef class Place(Output):
         if gathered:
             segment_release(span.segment)
         self.advance_over(&edge.c, span.n)
-        acknowledge(&edge.c, span.n)
+        acknowledge(&edge.c, span.n, 0)
         if has_input(&edge.c):
             list_input(&edge.c)
         return 0
@@ -294,10 +355,10 @@ cdef class Place(Output):
         cdef ff_mark *lap = NULL
         cdef int64_t slot = 0, part
         while n > 0:
-            part = ring_read(&c.ring, n, &lap, &slot)
+            part = ring_read(c.ring, n, &lap, &slot)
             if part <= 0:
                 break                   # the subscription was closed meanwhile
-            ring_advance(&c.ring, part)
+            ring_advance(c.ring, part)
             n -= part
         return 0
 
@@ -319,14 +380,14 @@ cdef class Place(Output):
             if segment == NULL:
                 return 0
         while total < most:
-            part = ring_read(&c.ring, most - total, &lap, &slot)
+            part = ring_read(c.ring, most - total, &lap, &slot)
             if part <= 0 or lap.kind == FF_WHOLE:
                 break
             if form.columns:
                 copy_span(form, lap.segment, slot, segment, total, part)
             else:
                 pieces.extend((<list> lap.segment.owner)[slot:slot + part])
-            ring_advance(&c.ring, part)
+            ring_advance(c.ring, part)
             total += part
         c.ring.r.mark, c.ring.r.position = mark, position
         if form.columns == 0:
@@ -337,12 +398,22 @@ cdef class Place(Output):
 
     cdef int demand_turn(self) except -1:
         """Serve what waits in the buffer, else let the producer answer its demand."""
-        cdef int64_t before = self.c.emitted
-        if self.c.buffered > 0:
-            if self.drain_buffer() == 0:
-                self.c.parked = 1
+        cdef int64_t before = self.c.emitted, began = 0
+        if self.c.buffered > 0 or self.c.drainable:
+            self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, 0
+            try:
+                if self.drain() == 0:
+                    self.c.parked = 1
+            except BaseException as error:
+                self.turn_failed(error, DEMAND)
+            if self.outbox:
+                self.send_outbox()
             return 0
         self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, self.c.pending
+        if self.unshuffled:
+            self.shuffle()
+        if self.c.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
+            began = ff_now()
         self.in_turn = True
         self.c.scheduler.current = &self.c
         self.c.parked = 1                       # an ask in the turn takes this back
@@ -353,6 +424,9 @@ cdef class Place(Output):
             self.c.parked = 0
             self.turn_failed(error, DEMAND)
             return 0
+        if began:
+            self.c.callback_ns += ff_now() - began
+            self.c.sampled += 1
         if self.c.emitted != before:
             self.c.parked = 0
         self.end_claims()
@@ -364,6 +438,10 @@ cdef class Place(Output):
     cdef object answer(self):
         """What the producer gives for its demand; a native one too, when its events are converted on their way."""
         cdef int64_t n = self.c.pending, left
+        if self.c.dispatcher.kind == BY_PROTOCOL:
+            n = self.pending
+            if n == 0:
+                return None
         if self.c.kernel == NULL:
             return self.handle_demand(n)
         if self.whole and n > self.whole:
@@ -409,7 +487,7 @@ cdef class Place(Output):
 
     def send_outbox(self):
         """Casts, replies and timers of a turn leave when it has committed."""
-        box, self.outbox = self.outbox, []
+        box, self.outbox = self.outbox, None
         for function, args in box:
             function(*args)
 
@@ -421,9 +499,11 @@ cdef class Place(Output):
 
     def roll_back(self):
         """The turn never happened."""
-        self.emits, self.outbox = [], []
+        self.emits = self.outbox = None
         self.wants_end = False
         self.drop_spans()
+        if self.routes:
+            self.routes.clear()
         if self.state is not None:
             self.state.restore(self.stage)
         self.end_claims()
@@ -451,20 +531,24 @@ cdef class Place(Output):
 
     cdef int commit_turn(self, object result, Views given) except -1:
         """Everything that the turn does to others, at once; raises only before anything is done."""
-        cdef int32_t i
         cdef bint dropped = False, emitted = False
-        cdef ff_span span, earlier
+        cdef ff_span span
+        route = None
         if self.emits:
-            emits, self.emits = self.emits, []
+            emits, self.emits = self.emits, None
             emits.reverse()
             while emits:
                 events = emits.pop()
                 if self.collect(events, given, &span):
+                    if self.routes is not None:
+                        self.routes.append(self.route(&span))
                     self.add_span(&span)
                 events = None
         if result is not None:
             if self.c.emits:
                 emitted = self.collect(result, given, &span)
+                if emitted and self.routes is not None:
+                    route = self.route(&span)
             else:
                 dropped = True
         if self.state is not None:
@@ -476,13 +560,8 @@ cdef class Place(Output):
                 refuse_missing(self.stage, self.state.names)
                 raise
             self.state.keep()
-        for i in range(self.span_count):
-            earlier = self.spans[i]
-            self.spans[i].in_place = 1          # its hold passes on; not to be given back a second time
-            self.dispatch(&earlier)
-        self.span_count = 0
-        if emitted:
-            self.dispatch(&span)
+        if emitted or self.span_count:
+            self.send_spans(&span if emitted else NULL, route)
         if self.wants_end:
             self.wants_end = False
             self.c.finishing = 1
@@ -494,9 +573,22 @@ cdef class Place(Output):
         """Random numbers of this turn: equal in every replay of it."""
         if self.generator is None:
             seed = np.random.SeedSequence(
-                [self.seed & 0xFFFFFFFFFFFFFFFF, *self.name.encode(), self.c.emitted, self.c.handled])
+                [self.host.runtime.seed & 0xFFFFFFFFFFFFFFFF, *self.name.encode(), self.c.emitted, self.c.handled])
             self.generator = np.random.Generator(np.random.Philox(seed))
         return self.generator
+
+
+cdef object checked_mask(object mask, int64_t n):
+    """What a selector returned: one truth value for each of `n` events."""
+    if type(mask) is list or type(mask) is tuple:
+        if len(mask) != n:
+            raise CallbackError(f"selector: got {len(mask)} values, expected {n}, one for each event of the batch")
+        return mask if n == 0 or type(mask[0]) is bool else np.asarray(mask, dtype=object).astype(bool)
+    array = np.asarray(mask)
+    if array.dtype != bool or array.shape != (n,):
+        raise CallbackError(f"selector: got {array.dtype} of shape {array.shape}, expected bools of shape ({n},), one for each "
+                            "event of the batch; return a comparison, say batch > 0")
+    return array
 
 
 cdef object writable_copy(object batch):
@@ -553,6 +645,8 @@ cdef class StageBase:
                                 "send the stage a message, and emit in handle_info")
         if not self._place.c.emits:
             raise CallbackError(f"emit of {self._place.name!r}: a consumer emits nothing; make it an ff.ProducerConsumer")
+        if self._place.emits is None:
+            self._place.emits = []
         self._place.emits.append(events)
 
     def finish(self):
@@ -569,7 +663,7 @@ cdef class StageBase:
         if self._place is None:
             return
         if self._place.in_turn:
-            self._place.outbox.append((self._place.wake, ()))
+            self._place.later(self._place.wake, ())
         else:
             self._place.host.wake_from_outside()
 

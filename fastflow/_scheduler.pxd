@@ -30,6 +30,7 @@ cdef class Scheduler(Turns):
     cdef public object clock
     cdef int32_t asleep
     cdef bint collected                     # the garbage collector has run since memory is short
+    cdef int32_t turns_held                 # paused blocks that are open: mail is read, no turn is taken
     cdef public bint pausing                # leave the loop before the next turn
     cdef public bint interrupted            # Ctrl-C between two turns
 

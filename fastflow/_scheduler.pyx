@@ -52,7 +52,7 @@ cdef class Timer:
     def cancel(self):
         """Take it back; nothing happens when it has fired already."""
         if self.place is not None and self.place.busy:
-            self.place.outbox.append((self.take_back, ()))      # with the turn, or not at all
+            self.place.later(self.take_back, ())    # with the turn, or not at all
         else:
             self.take_back()
 
@@ -119,7 +119,7 @@ cdef int64_t amount(const ff_place *place) noexcept nogil:
     cdef ff_edge *edge = place.inputs_head
     if edge != NULL:
         return edge.ring.w.sent - edge.ring.r.position
-    return place.heap[0].pending if place.consumers else 0
+    return place.pending
 
 
 @cython.final
@@ -150,6 +150,11 @@ cdef class Scheduler(Turns):
 
     # -- by the thread that drives --
 
+    def hold_turns(self, int32_t by):
+        """Take no turns from now on (1), or take them again (-1); blocks of that may be nested."""
+        self.turns_held += by
+        ff_flag_set(&self.c.flag, 1)
+
     def sleep(self, timeout=None):
         """Wait, without the GIL and without using any CPU, until there is mail; at most `timeout` seconds."""
         cdef int32_t bell = ff_flag(&self.c.bell)
@@ -174,7 +179,11 @@ cdef class Scheduler(Turns):
 
     def next_due(self):
         """When the next timer is due, in seconds on the clock; None: there is none."""
-        while self.timers and (<Timer> self.timers[0][2]).cancelled:
+        cdef Timer timer
+        while self.timers:
+            timer = self.timers[0][2]
+            if not timer.cancelled and not timer.place.c.ended:
+                break
             heapq.heappop(self.timers)
         return self.timers[0][0] if self.timers else None
 
@@ -185,7 +194,12 @@ cdef class Scheduler(Turns):
     @property
     def idle(self):
         """Whether no place stands in the run queue and no mail waits."""
-        return self.c.head == NULL and not self.mailbox
+        return (self.c.head == NULL or self.turns_held > 0) and not self.mailbox
+
+    @property
+    def paused(self):
+        """Whether no turns are taken for now."""
+        return self.turns_held > 0
 
     @property
     def turns_taken(self):
@@ -228,6 +242,8 @@ cdef class Scheduler(Turns):
                 if self.pausing:
                     self.pausing = False
                     break
+            if self.turns_held:
+                break
             if (turns & (TURNS_BETWEEN_LOOKS - 1) == 0 or self.c.head == NULL) and self.timers:
                 self.fire_timers()
             place = dequeue(&self.c)

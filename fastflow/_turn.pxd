@@ -1,9 +1,10 @@
 # cython: language_level=3
 """C interface of turns: places, subscriptions, the run queue, and the rules of demand."""
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
-from fastflow._core cimport ff_observe, ff_ring
+from fastflow._core cimport ff_layout, ff_observe, ff_ring
 from fastflow._native cimport ff_kernel
+from fastflow._spans cimport ff_spans
 
 
 cdef enum:
@@ -18,22 +19,30 @@ cdef enum:
 
 # A subscription, as the turn loop sees it.
 ctypedef struct ff_edge:
-    ff_ring ring
+    ff_ring *ring                   # NULL until something is sent: a subscription that waits costs no ring
     ff_place *producer
     ff_place *consumer
     ff_edge *next                   # in the consumer's queue of subscriptions with something to read
-    int64_t max_demand
+    ff_layout *layout               # of the ring, once the schema is known
+    int64_t start                   # where its counters begin
+    int64_t wanted                  # asked for before there was a ring
+    int64_t max_demand              # also the capacity of the ring
     int64_t min_demand
     int64_t delivery                # events of one delivery at the most: max - min
     int64_t open_demand             # asked for by the re-ask rule and not yet handled
-    int64_t pending                 # asked and not sent, as the dispatcher has counted it
+    int64_t pending                 # asked and not sent, as the dispatcher has counted it (not those of a broadcast)
     int64_t stamp                   # when its pending demand last changed: the older goes first among equals
-    int32_t rank                    # index in the producer's heap; -1: not in it
+    int64_t discarded               # events that it should have had and that were discarded
+    int64_t retry                   # events of the delivery that a Retry has put off; 0: none
+    int32_t rank                    # index among the producer's consumers; -1: it takes nothing
+    int32_t partition               # which one it takes
+    int32_t lag                     # of a broadcast: what happens when it has no room
+    int32_t selects                 # has a selector, which is called in Python
+    int32_t casts                   # its events are converted on their way, which is done in Python
     int32_t listed                  # in the consumer's queue
     int32_t manual                  # the consumer asks by itself
     int32_t ended                   # the producer has put the end behind its last event
     int32_t closed                  # neither side uses it any more
-    int64_t retry                   # events of the delivery that a Retry has put off; 0: none
     void *face                      # the Edge object; not a reference: both places hold it until it is closed
 
 # A place: where one stage sits, and what the scheduler must know about it.
@@ -44,29 +53,73 @@ ctypedef struct ff_place:
     void *kernel_state
     ff_edge *inputs_head            # subscriptions with something to read, in rotation
     ff_edge *inputs_tail
-    ff_edge **heap                  # the demand dispatcher: its consumers, the greatest pending demand first
-    int32_t consumers
-    int32_t heap_room
-    int64_t pending                 # over all consumers: asked and not yet sent
+    ff_dispatcher *dispatcher       # NULL: it emits nothing
+    int64_t pending                 # asked of it and not yet sent, as its dispatcher sees it
     int64_t buffered                # events emitted and not yet dispatched
     int64_t emitted
     int64_t handled
     int64_t turns
-    int64_t stamps
+    int64_t callback_ns             # in the callbacks of sampled turns
+    int64_t sampled                 # turns
     int32_t mail                    # messages that wait
     int32_t due                     # timers that are due
     int32_t queued                  # in the run queue
     int32_t last_kind               # of the last turn; the next one looks at the other kinds first
     int32_t emits                   # producer or producer_consumer
-    int32_t fills_in_python         # native, but its events are converted on their way, which is done in Python
+    int32_t fills_in_python         # native, but its events are converted or routed on their way, which is done in Python
     int32_t answers                 # has a handle_demand, or a kernel that fills
     int32_t parked                  # it answered its demand with nothing
+    int32_t holding                 # its demand is held back until it is released
+    int32_t drainable               # partitions with events that wait and a consumer that has asked
     int32_t held_back               # memory is short: it takes no turn that makes events
     int32_t suspended               # Retry: no turn until its timer
     int32_t redo                    # kind of the turn that a Retry has put off; 0: none
-    int32_t finishing               # it has called finish(): ends when its buffer is empty
+    int32_t finishing               # it has called finish(): ends when nothing of it waits
     int32_t ended
     void *face                      # the Place object (not a reference: the scheduler holds it)
+
+# How a place's dispatcher chooses; see `_dispatch`.
+cpdef enum:
+    TO_GREEDIEST = 0                # demand: who has asked most
+    TO_ALL = 1                      # broadcast
+    BY_PARTITION = 2
+    BY_PROTOCOL = 3                 # written in Python
+
+# What a broadcast does about a reader without room.
+cdef enum:
+    BLOCK = 0
+    DROP = 1
+    CONFLATE = 2
+
+# What waits for one partition, whether somebody takes it or not.
+ctypedef struct ff_partition:
+    ff_edge *edge                   # its consumer; NULL: there is none
+    ff_spans queue
+    int64_t unmet                   # what its consumer has asked for beyond what waits
+    int64_t waits                   # events in the queue, as the sums below have counted them
+    int32_t full                    # the queue has reached its bound
+    int32_t drainable               # something waits, and its consumer has asked
+
+# Who gets what a place emits.
+ctypedef struct ff_dispatcher:
+    ff_edge **edges                 # the consumers; by demand: a heap, the greatest pending demand first
+    int64_t *limits                 # of a broadcast: for each consumer the position up to which it has asked
+    ff_partition *parts
+    int64_t stamps
+    int64_t position                # events broadcast
+    int64_t lowest                  # the least of the limits
+    int64_t pool                    # unmet demand over all partitions
+    int64_t queued                  # events that wait for partitions
+    int64_t queue_size              # where a partition's queue is full; 0: as large as its consumers' demand
+    int64_t widest                  # the greatest max_demand of a consumer
+    int32_t kind
+    int32_t consumers
+    int32_t room                    # of `edges` and `limits`
+    int32_t at_lowest               # consumers whose limit is the lowest
+    int32_t blockers                # consumers that the others wait for
+    int32_t native_consumers
+    int32_t partitions
+    int32_t full                    # partitions whose queue is full: nothing is asked for until they drain
 
 ctypedef struct ff_scheduler:
     ff_place *head                  # the run queue, first in, first out
@@ -86,18 +139,18 @@ cdef int64_t reask(int64_t *open_demand, int64_t handled, int64_t max_demand, in
 # -- what they lead to --
 cdef void list_input_first(ff_edge *edge) noexcept nogil
 cdef void forget_input(ff_edge *edge) noexcept nogil
-cdef int join_dispatcher(ff_edge *edge) noexcept nogil
-cdef void leave_dispatcher(ff_edge *edge) noexcept nogil
-cdef ff_edge *greediest(const ff_place *place) noexcept nogil
-cdef void count_sent(ff_edge *edge, int64_t n) noexcept nogil
-cdef void count_asked(ff_edge *edge, int64_t n) noexcept nogil
 cdef void ask(ff_edge *edge, int64_t n) noexcept nogil
-cdef void acknowledge(ff_edge *edge, int64_t n) noexcept nogil
+cdef void acknowledge(ff_edge *edge, int64_t n, int64_t filtered) noexcept nogil
 cdef void hold_back(ff_place *place, int64_t size) noexcept nogil
 cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil
 
 
 # -- what every turn does, small enough to be part of its caller --
+
+cdef inline bint at_mark(const ff_edge *edge) noexcept nogil:
+    """Whether a word to the consumer comes next, which needs nobody's demand: all events before it are handled."""
+    return ff_observe(edge.ring.sent) == edge.ring.r.position
+
 
 cdef inline int32_t ready(const ff_place *place) noexcept nogil:
     """Kinds of turns that the place could take now."""
@@ -111,18 +164,21 @@ cdef inline int32_t ready(const ff_place *place) noexcept nogil:
         if kinds & place.redo:
             return place.redo
         kinds = 0
-    if place.mail > 0 or (place.finishing and place.buffered == 0):
+    if place.mail > 0 or (place.finishing and place.buffered == 0
+                          and (place.dispatcher == NULL or place.dispatcher.queued == 0)):
         kinds |= MAIL
     if place.due > 0:
         kinds |= TIMER
-    if place.held_back:
+    if place.held_back or place.holding:
         return kinds
+    if place.drainable:
+        kinds |= DEMAND
     if place.buffered > 0:
         # Only its buffer: neither input nor new demand is worked on while that is not empty.
         return kinds | (DEMAND if place.pending > 0 and not place.parked else 0)
     if place.finishing:
         return kinds
-    if place.inputs_head != NULL and (not place.emits or place.pending > 0):
+    if place.inputs_head != NULL and (not place.emits or place.pending > 0 or at_mark(place.inputs_head)):
         kinds |= INPUT
     if place.answers and place.pending > 0 and not place.parked:
         kinds |= DEMAND
@@ -165,10 +221,18 @@ cdef inline ff_place *dequeue(ff_scheduler *scheduler) noexcept nogil:
     return place
 
 
+cdef inline int64_t asked_without_ring(const ff_edge *edge) noexcept nogil:
+    """What is asked for on a subscription on which nothing was sent yet: what the ring will say when it comes."""
+    cdef int64_t most = INT64_MAX - edge.start
+    if most > edge.max_demand:
+        most = edge.max_demand
+    return edge.wanted if edge.wanted < most else most
+
+
 cdef inline bint has_input(const ff_edge *edge) noexcept nogil:
     """Whether events or a mark wait to be read."""
-    return (ff_observe(edge.ring.sent) > edge.ring.r.position
-            or ff_observe(edge.ring.marks_written) > edge.ring.r.mark + 1)
+    return edge.ring != NULL and (ff_observe(edge.ring.sent) > edge.ring.r.position
+                                  or ff_observe(edge.ring.marks_written) > edge.ring.r.mark + 1)
 
 
 cdef inline void list_input(ff_edge *edge) noexcept nogil:

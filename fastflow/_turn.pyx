@@ -15,20 +15,20 @@ not more than 500, so it asks for 500 more::
 
     open 1000 ── 500 handled ──▶ 500 <= 500: ask 500 ──▶ open 1000
 
-**The demand dispatcher** gives what a producer emits to the consumer with the greatest pending demand, as much as
-that wants, then to the next; among equals to the one whose demand has stood unchanged for longest.  The consumers
-form a heap, so each ask and each delivery costs O(log n).
+Who gets what a producer emits, and how much that may be, is its dispatcher's decision: `fastflow._dispatch`.
 
 Everything below is plain functions over C structs, without a lock, a thread or a clock: one scheduler's places are
 touched by the thread that drives it, and by no other.  Native stages take their turns here, without the GIL; turns in
 Python are taken in `fastflow._place`, and what drives them all is `fastflow._scheduler`.
 """
 from libc.stdint cimport INT64_MAX, int32_t, int64_t
-from libc.stdlib cimport realloc
 
 from fastflow._core cimport (
-    FF_ALIGNMENT, FF_END, FF_LAP, ff_flag, ff_mark, ring_acknowledge, ring_advance, ring_ask, ring_claim, ring_mark, ring_publish,
-    ring_read, ring_through, ring_top_up,
+    FF_ALIGNMENT, FF_END, FF_LAP, ff_flag, ff_layout, ff_mark, ff_ring, ff_segment, ring_acknowledge, ring_advance, ring_ask,
+    ring_claim, ring_mark, ring_publish, ring_read, ring_through, ring_top_up, segment_new, segment_release,
+)
+from fastflow._dispatch cimport (
+    count_asked, count_sent, count_shared, greediest, leave_dispatcher, ring_of, share_with_all,
 )
 
 cdef enum:
@@ -47,11 +47,6 @@ cdef int64_t reask(int64_t *open_demand, int64_t handled, int64_t max_demand, in
     more = max_demand - open_demand[0]
     open_demand[0] = max_demand
     return more
-
-
-cdef inline bint before(const ff_edge *a, const ff_edge *b) noexcept nogil:
-    """Whether `a` is served before `b`."""
-    return a.pending > b.pending or (a.pending == b.pending and a.stamp < b.stamp)
 
 
 # -- a consumer's subscriptions, in rotation --
@@ -87,107 +82,18 @@ cdef void forget_input(ff_edge *edge) noexcept nogil:
     edge.listed = 0
 
 
-# -- the demand dispatcher --
-
-cdef inline void set_rank(ff_place *place, ff_edge *edge, int32_t rank) noexcept nogil:
-    place.heap[rank] = edge
-    edge.rank = rank
-
-
-cdef void sift(ff_edge *edge) noexcept nogil:
-    """Move a consumer to where its pending demand puts it."""
-    cdef ff_place *place = edge.producer
-    cdef int32_t rank = edge.rank, child
-    while rank > 0 and before(edge, place.heap[(rank - 1) >> 1]):
-        set_rank(place, place.heap[(rank - 1) >> 1], rank)
-        rank = (rank - 1) >> 1
-    while True:
-        child = 2 * rank + 1
-        if child >= place.consumers:
-            break
-        if child + 1 < place.consumers and before(place.heap[child + 1], place.heap[child]):
-            child += 1
-        if not before(place.heap[child], edge):
-            break
-        set_rank(place, place.heap[child], rank)
-        rank = child
-    set_rank(place, edge, rank)
-
-
-cdef inline void change_pending(ff_edge *edge, int64_t by) noexcept nogil:
-    cdef ff_place *place = edge.producer
-    edge.pending += by
-    place.pending += by
-    if place.consumers > 1:
-        place.stamps += 1
-        edge.stamp = place.stamps
-        sift(edge)
-
-
-cdef int join_dispatcher(ff_edge *edge) noexcept nogil:
-    """A new consumer, without demand yet.  -1: memory is short."""
-    cdef ff_place *place = edge.producer
-    cdef ff_edge **heap
-    cdef int32_t room
-    if place.consumers == place.heap_room:
-        room = place.heap_room * 2 if place.heap_room else 1
-        heap = <ff_edge **> realloc(place.heap, room * sizeof(ff_edge *))
-        if heap == NULL:
-            return -1
-        place.heap = heap
-        place.heap_room = room
-    place.consumers += 1
-    place.stamps += 1
-    edge.stamp = place.stamps
-    set_rank(place, edge, place.consumers - 1)
-    sift(edge)
-    return 0
-
-
-cdef void leave_dispatcher(ff_edge *edge) noexcept nogil:
-    """The consumer takes nothing more; what it had asked for is no longer asked."""
-    cdef ff_place *place = edge.producer
-    cdef int32_t rank = edge.rank
-    cdef ff_edge *last
-    if rank < 0:
-        return
-    place.pending -= edge.pending
-    edge.pending = 0
-    place.consumers -= 1
-    last = place.heap[place.consumers]
-    edge.rank = -1
-    if last != edge:
-        set_rank(place, last, rank)
-        sift(last)
-
-
-cdef ff_edge *greediest(const ff_place *place) noexcept nogil:
-    """The consumer that gets the next events; NULL: nobody has asked."""
-    if place.consumers == 0 or place.heap[0].pending == 0:
-        return NULL
-    return place.heap[0]
-
-
 # -- what a commit does to the other side --
-
-cdef void count_sent(ff_edge *edge, int64_t n) noexcept nogil:
-    """`n` events more were published on the subscription: its consumer is ready."""
-    change_pending(edge, -n)
-    list_input(edge)
-
-
-cdef void count_asked(ff_edge *edge, int64_t n) noexcept nogil:
-    """`n` events more were asked for: the producer is ready, even if it had nothing to give before."""
-    if n <= 0 or edge.rank < 0:
-        return
-    change_pending(edge, n)
-    edge.producer.parked = 0
-    enqueue(edge.producer)
-
 
 cdef void ask(ff_edge *edge, int64_t n) noexcept nogil:
     """Consumer: `n` events more may come, as soon as the capacity allows."""
-    count_asked(edge, ring_ask(&edge.ring, n))
+    cdef int64_t before
+    if edge.ring != NULL:
+        count_asked(edge, ring_ask(edge.ring, n))
+        return
+    # Nothing was sent yet, so there is no ring.
+    before = asked_without_ring(edge)
+    edge.wanted = edge.wanted + n if edge.wanted <= INT64_MAX - n else INT64_MAX
+    count_asked(edge, asked_without_ring(edge) - before)
 
 
 cdef void end_of_positions(ff_edge *edge) noexcept nogil:
@@ -195,32 +101,35 @@ cdef void end_of_positions(ff_edge *edge) noexcept nogil:
     if not edge.ended:
         edge.ended = 1
         leave_dispatcher(edge)
-        ring_mark(&edge.ring, FF_END, 0)
+        ring_mark(edge.ring, FF_END, 0)
         list_input(edge)
 
 
-cdef void acknowledge(ff_edge *edge, int64_t n) noexcept nogil:
-    """Consumer: `n` events are handled; ask for more when the rule says so."""
+cdef void acknowledge(ff_edge *edge, int64_t n, int64_t filtered) noexcept nogil:
+    """Consumer: `n` events are done with; ask for more when the rule says so.
+
+    Of those, `filtered` were not what its selector wants: as many others are asked for at once.
+    """
     cdef int64_t more
-    ring_acknowledge(&edge.ring, n)
+    ring_acknowledge(edge.ring, n)
     edge.consumer.handled += n
     if edge.ring.r.acked == INT64_MAX:
         end_of_positions(edge)
         return
-    more = 0 if edge.manual else reask(&edge.open_demand, n, edge.max_demand, edge.min_demand)
-    if more:
-        ask(edge, more)
+    more = 0 if edge.manual else reask(&edge.open_demand, n - filtered, edge.max_demand, edge.min_demand)
+    if more + filtered:
+        ask(edge, more + filtered)
     elif edge.ring.r.wanted > edge.ring.r.asked:
         # Asked for beyond the capacity before; now there is room for some of it.
-        count_asked(edge, ring_top_up(&edge.ring))
+        count_asked(edge, ring_top_up(edge.ring))
 
 
 # -- turns of native stages --
 
 cdef inline int64_t segment_bytes(const ff_edge *edge) noexcept nogil:
     """What the next segment of a subscription takes."""
-    cdef int64_t slots = edge.ring.layout.most_slots
-    return (edge.ring.capacity if edge.ring.capacity < slots else slots) * edge.ring.layout.event_bytes
+    cdef int64_t slots = edge.layout.most_slots
+    return (edge.max_demand if edge.max_demand < slots else slots) * edge.layout.event_bytes
 
 
 cdef void hold_back(ff_place *place, int64_t size) noexcept nogil:
@@ -229,37 +138,75 @@ cdef void hold_back(ff_place *place, int64_t size) noexcept nogil:
     place.scheduler.held_back += 1
     place.scheduler.wanted_bytes = size + FF_ALIGNMENT * 64
 
-cdef inline void fill_turn(ff_place *place) noexcept nogil:
-    """A native producer answers the greatest demand."""
-    cdef ff_edge *edge = greediest(place)
-    cdef int64_t n = edge.pending, left = place.kernel.remaining(place.kernel_state), slot
-    if edge.consumer.kernel != NULL and n > SUB_BATCH:
+
+cdef inline int64_t next_fill(ff_place *place, int64_t asked, bint native) noexcept nogil:
+    """Events that a native producer fills in its next turn; with the last of them it is finishing."""
+    cdef int64_t n = asked, left = place.kernel.remaining(place.kernel_state)
+    if native and n > SUB_BATCH:
         n = SUB_BATCH
     elif n > MOST_FILLED:
         n = MOST_FILLED
     if n >= left:
         n = left
         place.finishing = 1
-        if n == 0:
-            return
-    slot = ring_claim(&edge.ring, n)
+    return n
+
+
+cdef void fill_for_all(ff_place *place) noexcept nogil:
+    """A native producer fills one segment for all of its consumers."""
+    cdef ff_dispatcher *dispatcher = place.dispatcher
+    cdef ff_layout *layout = dispatcher.edges[0].layout
+    cdef ff_segment *segment
+    cdef int64_t n = next_fill(place, place.pending, dispatcher.native_consumers == dispatcher.consumers)
+    if n == 0:
+        return
+    segment = segment_new(layout, n)
+    if segment == NULL:
+        place.finishing = 0
+        hold_back(place, n * layout.event_bytes)
+        return
+    place.kernel.fill(place.kernel_state, segment.column[0], n)
+    share_with_all(place, segment, 0, n, FF_LAP)
+    segment_release(segment)
+    place.emitted += n
+    count_shared(place, n)
+
+
+cdef inline void fill_turn(ff_place *place) noexcept nogil:
+    """A native producer answers the greatest demand."""
+    cdef ff_edge *edge
+    cdef ff_ring *ring
+    cdef int64_t n, slot = -1
+    if place.dispatcher.kind == TO_ALL:
+        fill_for_all(place)
+        return
+    edge = greediest(place)
+    n = next_fill(place, edge.pending, edge.consumer.kernel != NULL)
+    if n == 0:
+        return
+    ring = ring_of(edge)
+    if ring != NULL:
+        slot = ring_claim(ring, n)
     if slot < 0:
         place.finishing = 0
         hold_back(place, segment_bytes(edge))
         return
-    place.kernel.fill(place.kernel_state, edge.ring.w.segment.column[0] + slot * edge.ring.layout.size[0], n)
-    ring_publish(&edge.ring, n, FF_LAP)         # can't fail: the claim saw to it that there is room for a mark
+    place.kernel.fill(place.kernel_state, ring.w.segment.column[0] + slot * ring.layout.size[0], n)
+    ring_publish(ring, n, FF_LAP)               # can't fail: the claim saw to it that there is room for a mark
     place.emitted += n
     count_sent(edge, n)
 
 
 cdef inline bint consume_turn(ff_place *place) noexcept nogil:
-    """A native consumer takes one delivery.  False: a mark comes first, and that needs Python."""
-    cdef ff_edge *edge = unlist_input(place)
+    """A native consumer takes one delivery.  False: a mark or a selector comes first, and that needs Python."""
+    cdef ff_edge *edge
     cdef ff_mark *lap = NULL
-    cdef int64_t slot = 0, done = 0, part, size
+    cdef int64_t slot = 0, done = 0, part, size, n
     cdef const char *events = NULL
-    cdef int64_t n = ring_read(&edge.ring, edge.delivery, &lap, &slot)
+    if place.inputs_head.selects:
+        return False
+    edge = unlist_input(place)
+    n = ring_read(edge.ring, edge.delivery, &lap, &slot)
     if n < 0:
         edge.ring.r.mark -= 1
         list_input_first(edge)
@@ -271,8 +218,8 @@ cdef inline bint consume_turn(ff_place *place) noexcept nogil:
         part = SUB_BATCH if n - done > SUB_BATCH else n - done
         place.kernel.consume(place.kernel_state, events + done * size if size else NULL, part)
         done += part
-    ring_advance(&edge.ring, n)
-    acknowledge(edge, n)
+    ring_advance(edge.ring, n)
+    acknowledge(edge, n, 0)
     if has_input(edge):
         list_input(edge)
     return True
@@ -281,8 +228,9 @@ cdef inline bint consume_turn(ff_place *place) noexcept nogil:
 cdef inline bint alone_together(const ff_place *place, const ff_edge *edge) noexcept nogil:
     """Whether a native producer and the native consumer behind `edge` have nobody but each other to take turns with."""
     cdef const ff_place *other = edge.consumer
-    return (place.scheduler.head == NULL and place.consumers == 1 and other.kernel != NULL and other.inputs_head == NULL
-            and not edge.manual and not other.emits and place.mail + place.due + other.mail + other.due == 0
+    return (place.scheduler.head == NULL and place.dispatcher.consumers == 1 and place.dispatcher.kind == TO_GREEDIEST
+            and other.kernel != NULL and other.inputs_head == NULL and edge.ring != NULL
+            and not edge.manual and not edge.selects and not other.emits and place.mail + place.due + other.mail + other.due == 0
             and other.finishing == 0 and other.held_back == 0 and not has_input(edge))
 
 
@@ -297,7 +245,7 @@ cdef int64_t pair_turns(ff_place *place, ff_edge *edge, int64_t most) noexcept n
         left = place.kernel.remaining(place.kernel_state)
         if n >= left:
             break                       # the last batch, and the end, the ordinary way
-        if ring_through(&edge.ring, n, place.kernel.fill, place.kernel_state,
+        if ring_through(edge.ring, n, place.kernel.fill, place.kernel_state,
                         other.kernel.consume, other.kernel_state) < 0:
             hold_back(place, segment_bytes(edge))
             break
@@ -310,7 +258,7 @@ cdef int64_t pair_turns(ff_place *place, ff_edge *edge, int64_t most) noexcept n
             return turns + 2
         more = reask(&edge.open_demand, n, edge.max_demand, edge.min_demand)
         if more:
-            edge.pending += ring_ask(&edge.ring, more)
+            edge.pending += ring_ask(edge.ring, more)
         turns += 2
         place.turns += 1
         other.turns += 1
@@ -331,9 +279,9 @@ cdef int64_t native_turns(ff_place *place, int64_t most) noexcept nogil:
         if kind == 0:
             pass
         elif (kind == DEMAND and place.buffered == 0 and most > 2 and not place.fills_in_python
-                and alone_together(place, place.heap[0])):
-            turns += pair_turns(place, place.heap[0], most - turns)
-            if kind == next_kind(place) and place.heap[0].pending > 0:
+                and alone_together(place, place.dispatcher.edges[0])):
+            turns += pair_turns(place, place.dispatcher.edges[0], most - turns)
+            if kind == next_kind(place) and place.dispatcher.edges[0].pending > 0:
                 fill_turn(place)
         elif kind == DEMAND and place.buffered == 0 and not place.fills_in_python:
             fill_turn(place)

@@ -6,6 +6,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from fastflow._core cimport ff_layout, ff_segment
 from fastflow._pool cimport Lease
+from fastflow._spans cimport ff_span
 
 
 # NumPy's own layout of an array.  Patching it is outside of NumPy's documented interface, so `_patching_works` looks
@@ -20,15 +21,6 @@ cdef extern from "numpy/arrayobject.h":
         void *descr
         int flags
         PyObject *weakreflist
-
-
-# Events on their way out: `n` of them from `slot` on, with one hold on the segment.
-ctypedef struct ff_span:
-    ff_segment *segment
-    int64_t slot
-    int64_t n
-    int32_t kind
-    int32_t in_place                # in the slots of a claim that is not published yet; then it has no hold
 
 
 cdef class Form:
@@ -50,7 +42,7 @@ cdef class Views:
     cdef Form form
     cdef bint writable
     cdef bint out                   # handed out and not taken back
-    cdef str keeper                 # the stage they are handed to, for the report of a stall
+    cdef object keeper              # the place they are handed to, for the report of a stall; None: nobody's
     cdef list arrays                # one for each column, or None
     cdef object batch               # what is handed out: the array, the Batch, or the list
     cdef ff_segment *segment        # that they point into; valid while `lease` lives

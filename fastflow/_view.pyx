@@ -30,6 +30,7 @@ cimport numpy as cnp
 
 from fastflow._core cimport ff_segment, layout_new, layout_release, segment_adopt, segment_hold, segment_new
 from fastflow._pool cimport Lease, lease_of, note_keeper
+from fastflow._spans cimport ff_span
 
 import numpy as np
 
@@ -120,7 +121,7 @@ cdef object new_array(Form form, int32_t column, char *data, int64_t n, bint wri
 
 @cython.final
 cdef class Views:
-    def __cinit__(self, Form form, bint writable, str keeper):
+    def __cinit__(self, Form form, bint writable, keeper):
         self.form, self.writable, self.keeper = form, writable, keeper
 
     cdef object give(self, ff_segment *segment, int64_t slot, int64_t n):
@@ -215,7 +216,7 @@ cdef class Views:
             return False
         if self.held(0, 0):
             self.segment.kept = 1
-            note_keeper(self.lease, self.keeper, self.n * self.form.layout.event_bytes)
+            note_keeper(self.lease, self.keeper.name, self.n * self.form.layout.event_bytes)
             self.abandon()
             return True
         if self.segment.owner != NULL or not self.unchanged():

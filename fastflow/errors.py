@@ -10,6 +10,7 @@
     ├── CallbackError   a callback returned, or called, what it may not                   (RuntimeError)
     ├── NotDriven       a wait that nobody would ever end                                 (RuntimeError)
     ├── Closed          something is used after its end                                   (RuntimeError)
+    ├── Killed          a stage was ended by `Ref.kill`                                   (RuntimeError)
     ├── Stalled         nothing can move any more, yet somebody still waits               (RuntimeError)
     ├── WaitTimeout     a wait that took longer than it was given                         (TimeoutError)
     └── MissingExtra    an optional library that is not installed                         (ImportError)
@@ -31,6 +32,7 @@ __all__ = [
     "DemandError",
     "FastflowError",
     "GraphError",
+    "Killed",
     "MissingExtra",
     "NameTaken",
     "NotDriven",
@@ -82,6 +84,10 @@ class NotDriven(FastflowError, RuntimeError):
 
 class Closed(FastflowError, RuntimeError):
     """A runtime, a stage or a ring is used after its end."""
+
+
+class Killed(FastflowError, RuntimeError):
+    """A stage was ended by `Ref.kill`, without a chance to clean up."""
 
 
 class Stalled(FastflowError, RuntimeError):

@@ -135,7 +135,7 @@ def _assemble(
 
 
 def _consumers_ended(rt: Runtime) -> bool:
-    return all(seat.ending for seat in rt.seats if seat.kind == "consumer")
+    return rt.open_consumers == 0
 
 
 def _stop_early(rt: Runtime) -> None:

@@ -35,6 +35,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastflow._place import StageBase
+from fastflow.dispatch import dispatcher_of
 from fastflow.errors import GraphError, OptionError, StateError, nearest
 from fastflow.schema import Schema
 
@@ -86,6 +87,10 @@ class Stage(StageBase):
         Producers to subscribe to at the start: refs or names, or pairs of one and its options.
     name : str, optional
         Under which others find it.
+    dispatcher : Dispatcher or {"demand", "broadcast"}, optional
+        Which consumer gets what; None: the one that has asked most.
+    hold : bool
+        Begin with demand held back, until `Ref.release`; producers only.
     """
 
     dtype: Any = None
@@ -96,6 +101,8 @@ class Stage(StageBase):
     state: tuple[str, ...] = ()
     subscribe_to: Sequence[Any] = ()
     name: str | None = None
+    dispatcher: Any = None
+    hold: bool = False
 
     _emits = False
     _takes = False
@@ -245,9 +252,26 @@ class ProducerConsumer(Consumer):
 
     _emits = True
 
+    def handle_demand(self, demand: int) -> Any:
+        """Hear of demand, if you want to; called only when a class defines it.
+
+        Parameters
+        ----------
+        demand : int
+            All that is asked for and not yet sent, at least 1.
+
+        Returns
+        -------
+        array_like, Batch, dict of columns, list, or None
+            Events; with none of them it is not called again until more is asked for, or a message or `wake` comes.
+        """
+        return None
+
 
 #: Options that a stage's class may set and `Runtime.start` may override.
-STAGE_OPTIONS = ("accepts", "buffer_keep", "buffer_size", "dtype", "name", "state", "subscribe_to", "whole")
+STAGE_OPTIONS = (
+    "accepts", "buffer_keep", "buffer_size", "dispatcher", "dtype", "hold", "name", "state", "subscribe_to", "whole",
+)
 
 _FIXED = frozenset(
     name
@@ -303,7 +327,7 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
         if name not in STAGE_OPTIONS:
             raise OptionError(nearest("option", name, STAGE_OPTIONS))
     if kind_of(cls) == "consumer":
-        for name in ("buffer_keep", "buffer_size", "dtype", "whole"):
+        for name in ("buffer_keep", "buffer_size", "dispatcher", "dtype", "whole"):
             if name in options:
                 raise OptionError(
                     f"{name} of {cls.__name__}: got {options[name]!r}, expected none, since a consumer emits nothing; "
@@ -318,6 +342,14 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
         raise OptionError(
             f"buffer_size of {cls.__name__}: got {size!r}, expected a number of events from 0 up, or None to keep all"
         )
+    hold = value("hold")
+    if not isinstance(hold, bool):
+        raise OptionError(f"hold of {cls.__name__}: got {hold!r}, expected True or False")
+    if hold and kind_of(cls) != "producer":
+        raise OptionError(f"hold of {cls.__name__}: got True for a {kind_of(cls)}, expected a producer, since only a producer's "
+                          "demand can be held back; hold the stage that it subscribes to")
+    if value("dispatcher") is not None:
+        dispatcher_of(value("dispatcher"), cls.__name__)
     if value("buffer_keep") not in ("first", "last"):
         raise OptionError(f"buffer_keep of {cls.__name__}: got {value('buffer_keep')!r}, expected 'first' or 'last'")
     whole = value("whole")

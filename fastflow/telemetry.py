@@ -32,6 +32,11 @@ def unlisten(listener: Listener) -> None:
         _listeners.remove(listener)
 
 
+def listened() -> bool:
+    """Whether anybody listens, so that an event that happens a million times need not be put together."""
+    return bool(_listeners)
+
+
 def emit(event: str, measures: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
     """Tell all listeners.
 

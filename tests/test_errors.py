@@ -22,6 +22,7 @@ BUILTIN = {
     "Closed": RuntimeError,
     "Stalled": RuntimeError,
     "WaitTimeout": TimeoutError,
+    "Killed": RuntimeError,
     "MissingExtra": ImportError,
 }
 

@@ -5,14 +5,18 @@
     cancel       what the end of the producer means for the consumer
     convert      cast events to what the consumer accepts, where that loses nothing
     writable     the consumer gets a copy of each batch, which it may write to
+    selector     of a broadcast: which events the consumer wants
+    lag          of a broadcast: what happens when the consumer has no room
+    partition    of a partition dispatcher: which one the consumer takes
 
-Nothing here starts anything: give it numbers, it returns numbers or says what is wrong with them.
+What a dispatcher of the user's knows besides is passed on to it as it is.  Nothing here starts anything: give it numbers, it returns numbers or says what is wrong with them.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from fastflow.dispatch import LAGS, BroadcastDispatcher, Dispatcher, PartitionDispatcher
 from fastflow.errors import DemandError, OptionError, nearest
 from fastflow.schema import Schema
 
@@ -42,6 +46,9 @@ class SubscriptionOptions(NamedTuple):
     writable: bool
     tag: Any
     given: dict[str, Any]
+    partition: int
+    lag: int
+    selector: Any
 
 
 def default_max_demand(schema: Schema | None) -> int:
@@ -61,17 +68,20 @@ def default_max_demand(schema: Schema | None) -> int:
     return max(2, DEFAULT_BYTES // schema.itemsize)
 
 
-def event_count(value: Any, what: str) -> int:
-    """Check a number of events: an integer, no bool, not negative."""
+def event_count(value: Any, what: str, least: int = 0) -> int:
+    """Check a number of events: an integer, no bool, not too small."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise OptionError(f"{what}: got {value!r}, expected a whole number of events; give an int")
     n: int = value.__index__()
-    if n < 0:
-        raise DemandError(f"{what}: got {n}, expected 0 or more; give a number of events")
+    if n < least:
+        expected = "0 or more; give a number of events" if not least else f"at least {least}; ask for some events"
+        raise DemandError(f"{what}: got {n}, expected {expected}")
     return n
 
 
-def subscription_options(given: dict[str, Any], schema: Schema | None, where: str) -> SubscriptionOptions:
+def subscription_options(
+    given: dict[str, Any], schema: Schema | None, where: str, dispatcher: Dispatcher | None = None
+) -> SubscriptionOptions:
     """Check what was given, and fill in the rest.
 
     Parameters
@@ -82,6 +92,8 @@ def subscription_options(given: dict[str, Any], schema: Schema | None, where: st
         Of the producer's events, if it is known.
     where : str
         "subscription of 'total' to 'counter'", for messages.
+    dispatcher : Dispatcher, optional
+        The producer's, which may know other options.
 
     Returns
     -------
@@ -94,12 +106,11 @@ def subscription_options(given: dict[str, Any], schema: Schema | None, where: st
     DemandError
         For demands that can't be, GenStage's rule: 1 <= max_demand and 0 <= min_demand <= max_demand - 1.
     """
+    known = NAMES if dispatcher is None else (*NAMES, *dispatcher.options)
     for name in given:
-        if name not in NAMES:
-            raise OptionError(f"{where}: " + nearest("option", name, NAMES))
-    high = event_count(given.get("max_demand", default_max_demand(schema)), f"max_demand of the {where}")
-    if high < 1:
-        raise DemandError(f"max_demand of the {where}: got {high}, expected at least 1; ask for some events")
+        if name not in known:
+            raise OptionError(f"{where}: " + nearest("option", name, known))
+    high = event_count(given.get("max_demand", default_max_demand(schema)), f"max_demand of the {where}", 1)
     if high > 1 << 40:
         raise DemandError(f"max_demand of the {where}: got {high}, expected at most 2**40 events; ask for fewer")
     low = event_count(given.get("min_demand", high // 2), f"min_demand of the {where}")
@@ -117,7 +128,25 @@ def subscription_options(given: dict[str, Any], schema: Schema | None, where: st
     writable = given.get("writable", False)
     if not isinstance(writable, bool):
         raise OptionError(f"writable of the {where}: got {writable!r}, expected True or False")
-    return SubscriptionOptions(high, low, cancel, convert, writable, given.get("tag"), dict(given))
+    partition = dispatcher.number_of(given, where) if isinstance(dispatcher, PartitionDispatcher) else 0
+    lag, selector = 0, None
+    if isinstance(dispatcher, BroadcastDispatcher):
+        lag, selector = _broadcast_options(given, where)
+    return SubscriptionOptions(
+        high, low, cancel, convert, writable, given.get("tag"), dict(given), partition, lag, selector
+    )
+
+
+def _broadcast_options(given: dict[str, Any], where: str) -> tuple[int, Any]:
+    """What a reader of a broadcast may say: how it lags, by its number, and what it selects."""
+    lag = given.get("lag", "block")
+    if lag not in LAGS:
+        raise OptionError(f"lag of the {where}: got {lag!r}, expected one of {', '.join(LAGS)}")
+    selector = given.get("selector")
+    if selector is not None and not callable(selector):
+        raise OptionError(f"selector of the {where}: got {selector!r}, expected a function from a batch to a mask; "
+                          "give lambda batch: batch > 0, say")
+    return LAGS.index(lag), selector
 
 
 def whole_fits(whole: int, options: SubscriptionOptions, where: str) -> None:

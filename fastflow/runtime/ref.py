@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from fastflow._output import Edge
+from fastflow._scheduler import Reply
+from fastflow._sender import Edge
 from fastflow.runtime.options import event_count
 
 if TYPE_CHECKING:
@@ -23,22 +24,26 @@ __all__ = ["Ref", "Subscription"]
 
 
 class Subscription(Edge):
-    """What joins one producer to one consumer.
+    """What joins one producer to one consumer."""
 
-    Attributes
-    ----------
-    producer, consumer : Ref
-        The two sides.
-    tag : object
-        What the subscriber gave it.
-    """
+    __slots__ = ()
 
-    producer: Ref
-    consumer: Ref
-    options: dict[str, Any]
+    @property
+    def producer(self) -> Ref:
+        """The side that events come from."""
+        ref: Ref = self.producer_place.host.ref
+        return ref
 
-    def __init__(self, producer: Ref, consumer: Ref, tag: Any) -> None:
-        self.producer, self.consumer, self.tag = producer, consumer, tag
+    @property
+    def consumer(self) -> Ref:
+        """The side that they go to."""
+        ref: Ref = self.consumer_place.host.ref
+        return ref
+
+    @property
+    def tag(self) -> Any:
+        """What the subscriber gave it."""
+        return self.options.tag
 
     def ask(self, n: int) -> None:
         """Ask for `n` events more; what is beyond the capacity waits on this side.
@@ -55,17 +60,48 @@ class Subscription(Edge):
         """
         n = event_count(n, f"ask of the subscription of {self.consumer.name!r} to {self.producer.name!r}")
         if n:
-            self.consumer._seat.runtime.execute_soon(self.add_demand, n)
+            consumer = self.consumer_place.host
+            consumer.runtime.execute_soon(self.add_demand, n)
+            if n > self.capacity:
+                consumer.compare_demand(self.producer_place.host, n)
 
     def cancel(self, reason: Any = "cancel") -> None:
         """End the subscription; what was not handled goes back to the producer."""
-        runtime = self.consumer._seat.runtime
-        runtime.execute_soon(self.consumer._seat.cancel_subscription, self, reason)
+        consumer = self.consumer_place.host
+        consumer.runtime.execute_soon(consumer.cancel_subscription, self, reason)
+
+    def resubscribe(self, reason: Any = "resubscribe", **options: Any) -> Subscription:
+        """Replace this subscription by a new one to the same producer, in one step.
+
+        The consumer goes on, whatever its cancel mode.  What was not handled goes back to the producer first.
+
+        Parameters
+        ----------
+        reason : object
+            What `handle_cancel` of both sides gets for the old one.
+        **options
+            Of the new one; those that are left out are the old one's.
+
+        Returns
+        -------
+        Subscription
+            The new one; this one is closed.
+        """
+        consumer = self.consumer_place.host
+        subscription: Subscription = consumer.runtime.execute(consumer.resubscribe, self, reason, options)
+        return subscription
 
     def statistics(self) -> dict[str, int]:
-        """Events asked, sent and acked so far."""
+        """Return what has happened on it so far, in events.
+
+        Returns
+        -------
+        dict
+            ``asked``, ``sent`` and ``acked``, which only grow; ``buffered``, sent or waiting for it and not yet handled;
+            ``discarded``, what it should have had and never will.
+        """
         asked, sent, acked = self.counters
-        return {"asked": asked, "sent": sent, "acked": acked}
+        return {"asked": asked, "sent": sent, "acked": acked, "buffered": self.waiting, "discarded": self.discarded}
 
     def __repr__(self) -> str:
         asked, sent, acked = self.counters
@@ -102,7 +138,7 @@ class Ref:
     @property
     def alive(self) -> bool:
         """Whether the stage has not ended."""
-        return not self._seat.done.is_set
+        return not self._seat.ended
 
     def subscribe(self, to: Ref | str, tag: Any = None, **options: Any) -> Subscription:
         """Subscribe this consumer to a producer.
@@ -126,6 +162,24 @@ class Ref:
             options["tag"] = tag
         subscription: Subscription = seat.runtime.execute(seat.subscribe, producer._seat, options)
         return subscription
+
+    def async_subscribe(self, to: Ref | str, tag: Any = None, **options: Any) -> None:
+        """Subscribe without waiting for it; what goes wrong is logged.
+
+        A producer that is unknown ends this stage, unless it said ``cancel="temporary"``.
+
+        Parameters
+        ----------
+        to : Ref or str
+            The producer, or its name.
+        tag : object, optional
+            A name for the subscription, your own.
+        **options
+            As for `subscribe`.
+        """
+        if tag is not None:
+            options["tag"] = tag
+        self._seat.runtime.execute_soon(self._seat.subscribe_somehow, to, options)
 
     def call(self, request: Any, timeout: float | None = 5.0) -> Any:
         """Ask the stage, and wait for its answer.
@@ -160,6 +214,61 @@ class Ref:
     def info(self, message: Any) -> None:
         """Send the stage a message; `handle_info` gets it."""
         self._seat.send("info", message)
+
+    def sync_info(self, message: Any, timeout: float | None = 5.0) -> None:
+        """Send the stage a message that comes behind the events that wait now; return when it stands in line.
+
+        `handle_info` gets it when all that is buffered at this time has been sent, or discarded; at once when nothing is.
+        In a producer_consumer it comes behind the input that has arrived, too.
+
+        Parameters
+        ----------
+        message : object
+            What `handle_info` gets.
+        timeout : float or None, default 5.0
+            Seconds to wait; None for ever.
+        """
+        seat = self._seat
+        if seat.runtime.here:
+            seat.runtime.execute_soon(seat.receive_in_order, message)
+            return
+        queued = Reply()
+        seat.runtime.scheduler.post(seat.receive_in_order, message, queued)
+        queued.wait(timeout, f"sync_info of {self.name!r}")
+
+    def async_info(self, message: Any) -> None:
+        """Send the same without waiting until it stands in line."""
+        self._seat.runtime.execute_soon(self._seat.receive_in_order, message)
+
+    def hold(self) -> None:
+        """Hold back a producer's demand: others may ask, it is not told, and nothing leaves; until `release`."""
+        self._seat.runtime.execute(self._seat.hold, True)
+
+    def release(self) -> None:
+        """Let a producer whose demand was held back go on, with all that was asked for meanwhile."""
+        self._seat.runtime.execute(self._seat.hold, False)
+
+    @property
+    def held(self) -> bool:
+        """Whether demand is held back."""
+        return self._seat.place.held
+
+    def kill(self, reason: Any = "killed", timeout: float | None = 5.0) -> None:
+        """End the stage after the turn under way, without its `terminate`, as if it had failed.
+
+        Its consumers hear of an abnormal end, and `result` raises `Killed`.
+
+        Parameters
+        ----------
+        reason : object
+            Stands in the error's text.
+        timeout : float or None, default 5.0
+            Seconds to wait until it has ended; None for ever.
+        """
+        seat = self._seat
+        seat.runtime.execute_soon(seat.kill, reason)
+        if not seat.runtime.here:
+            seat.wait_done("kill", timeout)
 
     def stop(self, reason: Any = "shutdown", timeout: float | None = 5.0) -> None:
         """Stop the stage after the turn under way, and wait until it has ended."""
@@ -205,18 +314,32 @@ class Ref:
         return self._seat.value
 
     def estimate_buffered_count(self) -> int:
-        """Events emitted that wait for demand."""
-        return self._seat.place.buffered
+        """Events emitted and not yet sent: in the buffer, and in the queues of partitions."""
+        return self._seat.place.waiting
 
-    def statistics(self) -> dict[str, int]:
-        """Events emitted, handled, buffered and discarded, and turns taken, so far."""
+    def statistics(self) -> dict[str, float]:
+        """Return what the stage has done so far.
+
+        Returns
+        -------
+        dict
+            In events: ``asked`` of it and not yet sent; ``sent`` to and ``acked`` by all of its consumers together;
+            ``emitted``, ``handled``, ``buffered``, ``discarded``.  ``turns`` taken; ``callback_seconds`` in
+            `handle_events` and `handle_demand`, estimated from the ``sampled_turns``, one in 64.
+        """
         place = self._seat.place
+        sent, acked = place.totals
         return {
+            "asked": place.pending,
+            "sent": sent,
+            "acked": acked,
             "emitted": place.emitted,
             "handled": place.handled,
-            "buffered": place.buffered,
+            "buffered": place.waiting,
             "discarded": place.discarded,
             "turns": place.turn_count,
+            "callback_seconds": place.callback_seconds,
+            "sampled_turns": place.sampled_turns,
         }
 
     def __repr__(self) -> str:

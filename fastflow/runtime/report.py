@@ -30,10 +30,10 @@ def table(seats: Sequence[Seat], closed: bool, driven: bool) -> str:
     lines = [f"<Runtime: {len(seats)} stages, {state}>"]
     rows: list[tuple[str, ...]] = [("stage", "kind", "state", "handled", "emitted", "buffered", "asked of it")]
     for seat in seats[:40]:
-        ended = seat.done.is_set
+        ended = seat.ended
         place = seat.place
         state = "ended" if ended else "finishing" if place.finishing else "ready" if place.is_ready else "waiting"
-        numbers = (place.handled, place.emitted, place.buffered, place.pending)
+        numbers = (place.handled, place.emitted, place.waiting, place.pending)
         rows.append((seat.name, seat.kind, state, *(f"{n:,}" for n in numbers)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
@@ -48,14 +48,14 @@ def undelivered(seats: Sequence[Seat]) -> list[str]:
     """A line for each edge with events that nobody has handled, and for each buffer that is not empty."""
     lines = []
     for seat in seats:
-        for subscription in seat.place.outputs:
+        for subscription in seat.place.output_edges:
             asked, sent, acked = subscription.counters
             if sent > acked:
                 lines.append(
                     f"{seat.name!r} -> {subscription.consumer.name!r}: {sent - acked} events are left undelivered "
                     f"(asked {asked}, sent {sent}, acked {acked})"
                 )
-        if seat.place.buffered and not seat.done.is_set:
+        if seat.place.buffered and not seat.ended:
             lines.append(f"{seat.name!r}: {seat.place.buffered} events are left in its buffer, which nobody asked for")
     return lines
 
@@ -65,7 +65,7 @@ def stall_text(seats: Sequence[Seat]) -> str:
     reasons = []
     for seat in seats:
         place = seat.place
-        if seat.done.is_set:
+        if seat.ended:
             continue
         if place.is_held_back:
             kept = ", ".join(f"{who!r} keeps {size:,} bytes" for who, size in kept_batches().items())
@@ -80,14 +80,14 @@ def stall_text(seats: Sequence[Seat]) -> str:
             elif place.pending:
                 reasons.append(f"{seat.name!r} was asked for {place.pending:,} events and gave none; "
                                "emit them, call wake() when there are some, or finish()")
-            elif place.outputs:
+            elif place.output_edges:
                 reasons.append(f"nobody asks {seat.name!r} for events")
             else:
                 reasons.append(f"{seat.name!r} has no consumer")
-        elif not place.inputs:
+        elif not place.input_edges:
             reasons.append(f"{seat.name!r} is subscribed to nothing")
         else:
-            for subscription in place.inputs:
+            for subscription in place.input_edges:
                 reasons.append(edge_text(subscription))
     return "; ".join(reasons)
 

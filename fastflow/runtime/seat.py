@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+import zlib
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from fastflow._place import Place
 from fastflow._scheduler import Reply, Timer
-from fastflow.errors import CallbackError, Closed, GraphError, Retry, SchemaError
-from fastflow.runtime.options import subscription_options, whole_fits
+from fastflow.dispatch import BroadcastDispatcher, DemandDispatcher, PartitionDispatcher
+from fastflow.errors import CallbackError, Closed, GraphError, Killed, OptionError, Retry, SchemaError
+from fastflow.runtime.options import SubscriptionOptions, subscription_options, whole_fits
+from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
 from fastflow.schema import Schema, same_or_refuse
-from fastflow.stage import LATER, Stage, check_attributes, check_callbacks, kind_of
+from fastflow.stage import LATER, Stage
 
 if TYPE_CHECKING:
     from fastflow.runtime.runtime import Runtime
@@ -45,89 +49,148 @@ def _is_ours(filename: str) -> bool:
     return filename.startswith("fastflow/_") or os.path.dirname(filename).startswith(_PACKAGE)
 
 
+_doors = threading.Lock()
+
+
 class Seat:
     """One stage's place in a runtime.
 
     Parameters
     ----------
-    runtime : Runtime
-        The one it belongs to.
-    template : Stage
-        What was given to `start`.
-    options : dict
-        Checked overrides of the stage's options.
-    name : str
-        For messages; registered by the runtime when the user gave it.
+    recipe : Recipe
+        What the stage is made of.
+    name : str, optional
+        The one that the user gave; else it is made of the class and the number.
+    number : int
+        Among the unnamed stages of its class.
     """
 
-    def __init__(self, runtime: Runtime, template: Stage, options: dict[str, Any], name: str) -> None:
-        self.runtime = runtime
-        self.template = template
-        self.options = options
-        self.name = name
-        self.cls = type(template)
-        self.kind = kind_of(self.cls)
-        self.ref = Ref(self)
-        self.done = Reply()
+    __slots__ = (
+        "_done", "_ref", "accepts", "ended", "ending", "given_name", "kernel", "kernel_schema", "number", "place", "reason",
+        "recipe", "traceback", "value", "waiting_calls", "warned", "watchers",
+    )
+
+    def __init__(self, recipe: Recipe, name: str | None, number: int) -> None:
+        self.recipe, self.given_name, self.number = recipe, name, number
+        self.ending = self.ended = False
+        self.accepts: Schema | None = None
         self.reason: Any = None
         self.traceback: TracebackType | None = None
         self.value: Any = None
-        self.ending = False
         self.kernel: Any = None
-        self.warned_return = False
-        self.waiting_calls: list[Reply] = []
-        self.place = Place(runtime.scheduler, name, self.cls._emits)
+        self.kernel_schema: Any = None
+        # What most stages never need comes when it is needed: there may be a million of them.
+        self._ref: Ref | None = None
+        self._done: Reply | None = None
+        self.warned: set[str] | None = None
+        self.waiting_calls: list[Reply] | None = None
+        self.watchers: list[Callable[[Seat], None]] | None = None
+        self.place = Place(recipe.runtime.scheduler, recipe.emits)
         self.place.host = self
-        self.place.seed = runtime.seed
-        self.place.buffer_size = self.option("buffer_size")
-        self.place.buffer_keep = self.option("buffer_keep")
-        self.stage: Any = None
 
-    def option(self, name: str) -> Any:
-        """An option: given at the start, else the class's."""
-        return self.options.get(name, getattr(self.cls, name))
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime that it belongs to."""
+        return self.recipe.runtime
+
+    @property
+    def cls(self) -> type[Stage]:
+        """The stage's class."""
+        return self.recipe.cls
+
+    @property
+    def kind(self) -> str:
+        """Which kind of stage it is."""
+        return self.recipe.kind
+
+    @property
+    def stage(self) -> Any:
+        """The stage that sits here."""
+        return self.place.stage
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+        return self.given_name or f"{self.recipe.base_name}-{self.number}"
+
+    @property
+    def ref(self) -> Ref:
+        """What users hold of it."""
+        if self._ref is None:
+            with _doors:
+                if self._ref is None:
+                    self._ref = Ref(self)
+        return self._ref
+
+    @property
+    def done(self) -> Reply:
+        """What is set when the stage has ended."""
+        if self._done is None:
+            with _doors:
+                if self._done is None:
+                    self._done = Reply()
+            if self.ended:
+                self._done.set(None)
+        return self._done
+
+    def warn_once(self, what: str) -> bool:
+        """Whether a warning of that kind is still to be given."""
+        if self.warned is None:
+            self.warned = set()
+        if what in self.warned:
+            return False
+        self.warned.add(what)
+        return True
 
     # -- start --
 
     def construct(self) -> None:
         """Construct the stage from its template's arguments, in its place, and set it up."""
-        template = self.template
-        stage: Any = self.cls(*template._arguments, **template._keywords)
-        self.stage = stage
-        check_attributes(stage, "__init__")
-        own = {**stage._own_options(), **self.options}
-        self.place.whole = own.get("whole", self.cls.whole)
-        dtype = own.get("dtype", stage.dtype)
-        accepts = own.get("accepts", self.cls.accepts)
-        self.accepts = None if accepts is None else Schema.of(accepts)
-        make_kernel = getattr(stage, "make_kernel", None)
-        self.place.seat(
-            stage,
-            tuple(self.option("state")),
-            stage.handle_events if self.cls._takes and make_kernel is None else None,
-            stage.handle_demand if self.kind == "producer" and make_kernel is None else None,
-        )
-        if dtype is not None and self.cls._emits:
-            self.place.set_schema(Schema.of(dtype))
-        if make_kernel is not None and self.cls._emits:
-            self.seat_kernel(None)
+        recipe, place = self.recipe, self.place
+        stage = recipe.construct()
+        own = recipe.own_options(stage)
+        place.seat(stage, recipe.state, recipe.hears_demand and not recipe.native)
+        if recipe.takes:
+            self.accepts = recipe.accepts(own)
+        if recipe.emits:
+            self.prepare_output(stage, own)
         try:
-            self.place.take("setup", stage.setup, (), None, False)
-            check_attributes(stage, "setup()")
-            self.place.first_commit()
+            if recipe.sets_up:
+                place.take("setup", stage.setup, (), None, False)
+                recipe.check(stage, "setup()")
+            place.first_commit()
         except BaseException as error:
             error.add_note(f"in stage {self.name!r} ({self.cls.__name__}), callback setup")
             if isinstance(error, Retry):
                 error.add_note("setup is no turn, so it can't be taken again; start the stage again later")
-            self.place.vacate()
+            place.vacate()
             raise
+
+    def prepare_output(self, stage: Any, own: dict[str, Any]) -> None:
+        """What a stage that emits has besides: a schema, a buffer, a dispatcher."""
+        place = self.place
+        place.whole = own.get("whole", self.cls.whole)
+        place.buffer_size = own.get("buffer_size", self.cls.buffer_size)
+        place.keeps_first = own.get("buffer_keep", self.cls.buffer_keep) == "first"
+        self.recipe.choose_dispatcher(place)
+        dtype = own.get("dtype", stage.dtype)
+        if dtype is not None:
+            place.set_schema(Schema.of(dtype))
+        if own.get("hold", self.cls.hold):
+            place.hold(True)
+        if self.recipe.native:
+            self.seat_kernel(None)
+
+    def shuffle_seed(self) -> int:
+        """Of the order of its consumers."""
+        return zlib.crc32(self.name.encode(), self.runtime.seed & 0xFFFFFFFF)
 
     def seat_kernel(self, schema: Schema | None) -> None:
         """A native stage learns its schema: a source says it, a sink takes that of its first producer."""
         if self.kernel is None:
             self.kernel = self.stage.make_kernel(None if schema is None else schema)
             self.place.seat_kernel(self.kernel)
-            self.kernel_schema: Any = schema
+            self.kernel_schema = schema
         elif schema is not None and schema != self.kernel_schema:
             raise SchemaError(
                 f"{self.name!r} ({self.cls.__name__}): got a second producer of {schema.describe()}, expected "
@@ -138,78 +201,143 @@ class Seat:
 
     def subscribe(self, producer: Seat, given: dict[str, Any]) -> Subscription:
         """Join this stage to a producer; runs on the scheduler's thread."""
-        where = f"subscription of {self.name!r} to {producer.name!r}"
-        if not self.cls._takes:
-            raise GraphError(f"{where}: got a producer as the subscriber, expected a consumer; make {self.name!r} an "
-                             "ff.ProducerConsumer, or subscribe the other way round")
-        if not producer.cls._emits:
-            raise GraphError(f"{where}: got a consumer as the producer, expected a stage that emits; make "
-                             f"{producer.name!r} an ff.ProducerConsumer")
-        if self.done.is_set or self.ending:
-            raise Closed(f"{where}: {self.name!r} has ended, expected it to run; start it again")
-        if producer is self or self.runtime.is_upstream(self, producer):
-            raise GraphError(f"{where}: that makes a cycle, expected events to flow one way; send what must go back "
-                             "as a cast")
-        check_callbacks(self.stage)
+        if self.ending:
+            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it to run; "
+                         "start it again")
+        if self.recipe.emits and (producer is self or self.runtime.is_upstream(self, producer)):
+            raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: that makes a cycle, expected events to flow "
+                             "one way; send what must go back as a cast")
         schema = producer.place.schema
-        guess = schema if schema is not None else self.accepts
-        options = subscription_options(given, guess, where)
-        whole_fits(producer.place.whole, options, where)
+        options = self.recipe.prepared(producer, schema, given) or self.check_options(producer, schema, given)
+        self.check_dispatcher(producer, options)
         cast = self.check_schema(producer, schema, options.convert) if schema is not None else False
-        subscription = Subscription(producer.ref, self.ref, options.tag)
-        subscription.options = options.given
-        subscription.cancel_mode = options.cancel
-        subscription.writable = options.writable
+        subscription = Subscription(producer.place, self.place, options)
+        producer.tell_dispatcher("subscribe", subscription, options.given)
         # Joined before the callbacks are asked, so that they may ask for events themselves.
-        subscription.connect(producer.place, self.place, options.max_demand, options.min_demand, True)
+        subscription.connect(True)
         if schema is not None:
             subscription.set_schema(self.accepts if cast else schema, cast)
         busy = self.place if self.place.busy else producer.place if producer.place.busy else None
         if busy is not None:
             # One of the two is in a turn of its own, which must commit before another one can begin.
-            busy.outbox.append((self.agree, (producer, subscription)))
+            busy.later(self.agree, (producer, subscription))
         else:
             self.agree(producer, subscription)
         return subscription
 
+    def check_options(self, producer: Seat, schema: Schema | None, given: dict[str, Any]) -> SubscriptionOptions:
+        """Refuse what can't be joined, or not by these options."""
+        where = f"subscription of {self.name!r} to {producer.name!r}"
+        if not self.recipe.takes:
+            raise GraphError(f"{where}: got a producer as the subscriber, expected a consumer; make {self.name!r} an "
+                             "ff.ProducerConsumer, or subscribe the other way round")
+        if not producer.recipe.emits:
+            raise GraphError(f"{where}: got a consumer as the producer, expected a stage that emits; make "
+                             f"{producer.name!r} an ff.ProducerConsumer")
+        self.recipe.check_callbacks(self.stage)
+        guess = schema if schema is not None else self.accepts
+        options = subscription_options(given, guess, where, producer.place.dispatcher)
+        whole_fits(producer.place.whole, options, where)
+        self.recipe.prepare(producer, schema, given, options)
+        return options
+
+    def check_dispatcher(self, producer: Seat, options: SubscriptionOptions) -> None:
+        """Refuse a subscriber that the producer's dispatcher has no place for; warn of one that will be served worse."""
+        dispatcher = producer.place.dispatcher
+        if dispatcher is None or isinstance(dispatcher, DemandDispatcher):
+            self.compare_demand(producer, options.max_demand)
+        elif isinstance(dispatcher, BroadcastDispatcher):
+            if any(edge.producer_place is producer.place for edge in self.place.input_edges):
+                raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got a second one, expected one for each "
+                                 "consumer of a broadcast, which would get every event twice; the first one stays")
+        elif isinstance(dispatcher, PartitionDispatcher):
+            taken = producer.place.partition_taken(options.partition)
+            if taken is not None:
+                raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got partition "
+                                 f"{options.given['partition']!r}, expected one that is free; {taken.consumer.name!r} takes it")
+
+    def compare_demand(self, producer: Seat, most: int) -> None:
+        """Consumers of different demand get different shares: say so once."""
+        others = producer.place.output_edges
+        if others and most > others[0].capacity and producer.warn_once("demand"):
+            log.warning(
+                "producer %r: got a max_demand of %d beside one of %d; different maximum demands will overload greedy "
+                "consumers, since who asks for most is served first; give all of them the same",
+                producer.name, most, others[0].capacity,
+            )
+
+    def tell_dispatcher(self, what: str, *args: Any) -> None:
+        """Word to a dispatcher of the user's own."""
+        dispatcher = self.place.dispatcher
+        if dispatcher is not None and self.place.by_protocol:
+            getattr(dispatcher, what)(*args)
+
+    def consumer_left(self, subscription: Subscription) -> None:
+        """A dispatcher in Python hears that a consumer takes nothing more."""
+        try:
+            self.tell_dispatcher("cancel", subscription)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failed(error, "cancel of its dispatcher", None, -1, 0)
+
     def agree(self, producer: Seat, subscription: Subscription) -> None:
         """Ask both sides about a new subscription, and begin to ask for events."""
-        options = subscription.options
+        given = subscription.options.given
+        mode = "automatic"
         try:
-            mode = self.place.take(
-                "handle_subscribe",
-                self.stage.handle_subscribe,
-                ("producer", options, subscription),
-                subscription,
-                False,
-            )
-            if mode not in ("automatic", "manual"):
-                raise CallbackError(
-                    f"handle_subscribe of {self.name!r}: got {mode!r}, expected 'automatic' or 'manual'"
+            if self.recipe.hears_subscriptions:
+                mode = self.place.take(
+                    "handle_subscribe", self.stage.handle_subscribe, ("producer", given, subscription), subscription, False
                 )
-            if not producer.done.is_set:
+                if mode not in ("automatic", "manual"):
+                    raise CallbackError(
+                        f"handle_subscribe of {self.name!r}: got {mode!r}, expected 'automatic' or 'manual'"
+                    )
+            if producer.recipe.hears_subscriptions and not producer.ended:
                 producer.place.take(
-                    "handle_subscribe",
-                    producer.stage.handle_subscribe,
-                    ("consumer", options, subscription),
-                    subscription,
+                    "handle_subscribe", producer.stage.handle_subscribe, ("consumer", given, subscription), subscription,
                     False,
                 )
         except BaseException:
             subscription.close(False)
             raise
-        if producer.done.is_set:
+        if producer.ended:
             subscription.put_end(producer.reason)
         elif mode == "automatic":
             subscription.set_manual(False)
             subscription.start_asking()
+
+    def subscribe_somehow(self, to: Any, given: dict[str, Any]) -> None:
+        """The same for somebody who does not wait to hear how it went: that is logged, and ends the stage."""
+        try:
+            self.subscribe(self.runtime.find(to)._seat, given)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            log.error("stage %r: can't subscribe to %r: %s", self.name, to, error)
+            if given.get("cancel") != "temporary":
+                self.failed(error, "async_subscribe", None, -1, 0)
+
+    def resubscribe(self, old: Subscription, reason: Any, given: dict[str, Any]) -> Subscription:
+        """A new subscription to the same producer, which replaces the old one in one step and ends nobody."""
+        producer = old.producer_place.host
+        options = {**old.options.given, **given}
+        if self.ending:
+            raise Closed(f"resubscribe of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it to run")
+        self.check_options(producer, producer.place.schema, options)
+        if not old.closed:
+            old.close(True)
+            producer.hear_cancel(reason, old)
+            self.guarded("handle_cancel", self.stage.handle_cancel, (reason, old), old)
+        return self.subscribe(producer, options)
 
     def check_schema(self, producer: Seat, schema: Schema, convert: bool) -> bool:
         """Refuse events that this stage doesn't take; True: they are to be cast."""
         cast = False
         if self.accepts is not None:
             cast = same_or_refuse(schema, self.accepts, producer.name, self.name, convert) == "cast"
-        if getattr(self.stage, "make_kernel", None) is not None:
+        if self.recipe.native:
             self.seat_kernel(self.accepts if cast else schema)
         return cast
 
@@ -217,18 +345,18 @@ class Seat:
         """What one event is, seen at the first output of a stage that did not declare it; fixes its subscriptions."""
         schema = Schema.infer(events)
         self.place.set_schema(schema)
-        for subscription in self.place.outputs:
-            consumer = subscription.consumer._seat
-            cast = consumer.check_schema(self, schema, subscription.options.get("convert", False))
+        for subscription in self.place.output_edges:
+            consumer = subscription.consumer_place.host
+            cast = consumer.check_schema(self, schema, subscription.options.convert)
             subscription.set_schema(consumer.accepts if cast else schema, cast)
 
     def cancel_subscription(self, subscription: Subscription, reason: Any) -> None:
         """The consumer ends one of its subscriptions."""
         if subscription.closed:
             return
-        producer = subscription.producer._seat
+        producer = subscription.producer_place.host
         _, sent, acked = subscription.counters
-        if producer.done.is_set and sent > acked:
+        if producer.ended and sent > acked:
             log.warning(
                 "%r -> %r: %d events are discarded: the subscription was cancelled, and their producer has ended",
                 producer.name, self.name, sent - acked,
@@ -239,7 +367,7 @@ class Seat:
 
     def hear_cancel(self, reason: Any, subscription: Subscription) -> None:
         """`handle_cancel`, as a turn of its own; a failure in it is this stage's."""
-        if self.ending or self.done.is_set:
+        if self.ending or self.cls.handle_cancel is Stage.handle_cancel:
             return
         self.guarded("handle_cancel", self.stage.handle_cancel, (reason, subscription), subscription)
 
@@ -287,6 +415,8 @@ class Seat:
                     self.answer(reply, value)
             elif kind == "again":
                 self.guarded(*content)
+            elif kind == "in order":
+                self.receive_in_order(content)
             elif kind == "cast":
                 self.place.take("handle_cast", stage.handle_cast, (content,))
             else:
@@ -327,10 +457,10 @@ class Seat:
 
     def after_input(self, subscription: Subscription, reason: Any) -> None:
         """Its handle_cancel is done: does the stage end?"""
-        if self.ending or self.done.is_set:
+        if self.ending:
             return
         abnormal = isinstance(reason, BaseException)
-        mode = subscription.cancel_mode
+        mode = subscription.options.cancel
         if mode == "permanent" or (mode in ("auto", "transient") and abnormal):
             if abnormal:
                 self.runtime.same_failure(reason, self)
@@ -354,7 +484,7 @@ class Seat:
         scheduler = self.runtime.scheduler
         timer = Timer(scheduler.clock() + seconds, self.place, message)
         if self.place.busy:
-            self.place.outbox.append((scheduler.start_timer, (timer,)))
+            self.place.later(scheduler.start_timer, (timer,))
         else:
             scheduler.start_timer(timer)
         return timer
@@ -397,8 +527,7 @@ class Seat:
 
     def dropped_return(self, callback: str) -> None:
         """A consumer returned something: there is nobody to send it to."""
-        if not self.warned_return:
-            self.warned_return = True
+        if self.warn_once("return"):
             log.error(
                 "consumer %r: %s returned something, expected None, since a consumer emits nothing; it was dropped. "
                 "Make it an ff.ProducerConsumer, or return None",
@@ -414,7 +543,7 @@ class Seat:
     def answer(self, reply: Reply, value: Any) -> None:
         """Answer a call; only the first answer counts."""
         reply.set(value)
-        if reply in self.waiting_calls:
+        if self.waiting_calls and reply in self.waiting_calls:
             self.waiting_calls.remove(reply)
 
     def call(self, request: Any, timeout: float | None) -> Any:
@@ -423,7 +552,7 @@ class Seat:
         runtime = self.runtime
         if runtime.driven and runtime.here:
             return self.call_here(request, reply)
-        if not self.done.is_set:
+        if not self.ended:
             runtime.must_be_driven(f"call to {self.name!r}")
         elif runtime.here:
             self.receive("call", request, reply)
@@ -443,13 +572,13 @@ class Seat:
         runtime = self.runtime
         current = runtime.scheduler.current if runtime.here else None
         if current is not None and current.busy:
-            current.outbox.append((self.receive, (kind, content, None)))
+            current.later(self.receive, (kind, content, None))
         else:
             runtime.execute_soon(self.receive, kind, content, None)
 
     def receive(self, kind: str, content: Any, reply: Reply | None) -> None:
         """Mail has come, on the scheduler's thread."""
-        if self.ending or self.done.is_set:
+        if self.ending:
             if reply is not None:
                 reply.fail(Closed(f"call to {self.name!r}: it has ended ({self.reason!r}), expected it to run; "
                                   "start another"))
@@ -459,8 +588,37 @@ class Seat:
                 reply.fail(CallbackError(f"call to {self.name!r}: got {content!r}, but {self.cls.__name__} has no "
                                          "handle_call, expected one; define handle_call(self, request, reply)"))
                 return
+            if self.waiting_calls is None:
+                self.waiting_calls = []
             self.waiting_calls.append(reply)
         self.place.post((kind, content, reply))
+
+    def receive_in_order(self, message: Any, queued: Reply | None = None) -> None:
+        """A message that comes behind the events that wait now."""
+        if not self.ending:
+            if self.recipe.takes and self.recipe.emits:
+                self.place.info_behind_input(message)
+            elif self.recipe.emits:
+                self.place.info_behind_events(message)
+            else:
+                self.info_in_order(message)
+        if queued is not None:
+            queued.set(None)
+
+    def info_in_order(self, message: Any) -> None:
+        """The events before it have left: handle_info, in a turn of its own."""
+        self.place.post(("info", message, None))
+
+    # -- demand held back --
+
+    def hold(self, holding: bool) -> None:
+        """Hold demand back, or let it go on."""
+        if self.kind != "producer":
+            word = "hold" if holding else "release"
+            raise OptionError(f"{word} of {self.name!r}: got a {self.kind}, expected a producer, since only a producer's demand "
+                              "can be held back; hold the stage that it subscribes to")
+        if not self.ending:
+            self.place.hold(holding)
 
     # -- the end --
 
@@ -481,33 +639,45 @@ class Seat:
         self.runtime.new_failure(error, self)
         self.end(error)
 
-    def end(self, reason: Any) -> None:
+    def kill(self, reason: Any) -> None:
+        """End at once, without a chance to clean up; whoever asked for it knows, so it is no failure of its own."""
+        self.end(Killed(f"stage {self.name!r} was killed ({reason}); start another, or use stop to let it clean up"), True)
+
+    def end(self, reason: Any, killed: bool = False) -> None:
         """The stage ends: terminate, result, and word to its neighbours."""
         if self.ending:
             return
         self.ending = True
         place = self.place
-        for subscription in list(place.inputs):
+        for subscription in list(place.input_edges):
+            producer = subscription.producer_place.host
             subscription.close(True)
-            subscription.producer._seat.hear_cancel(reason, subscription)
-        reason = self.last_words(reason)
+            producer.hear_cancel(reason, subscription)
+        if not killed:
+            reason = self.last_words(reason)
         self.reason = reason
         if isinstance(reason, BaseException):
             self.traceback = reason.__traceback__
-        for subscription in list(place.outputs):
+        for subscription in list(place.output_edges):
             subscription.put_end(reason)
         place.vacate()
-        closed = Closed(f"call to {self.name!r}: it ended ({reason!r}) before it answered; call a stage that runs")
-        for reply in self.waiting_calls:
-            reply.fail(closed)
-        self.waiting_calls.clear()
+        if self.waiting_calls:
+            closed = Closed(f"call to {self.name!r}: it ended ({reason!r}) before it answered; call a stage that runs")
+            for reply in self.waiting_calls:
+                reply.fail(closed)
+        self.waiting_calls = None
+        self.ended = True
         self.runtime.seat_ended(self)
-        self.done.set(None)
+        if self._done is not None:
+            self._done.set(None)
+        for watcher in self.watchers or ():
+            watcher(self)
+        self.watchers = None
 
     def last_words(self, reason: Any) -> Any:
         """`terminate` and `result`; a failure in either is the stage's, unless it has one already."""
-        last_turns = (("terminate", self.stage.terminate, (reason,)), ("result", self.stage.result, ()))
-        for callback, function, args in last_turns:
+        stage = self.stage
+        for callback, function, args in (("terminate", stage.terminate, (reason,)), ("result", stage.result, ())):
             if callback == "result" and isinstance(reason, BaseException):
                 break
             try:
@@ -526,7 +696,7 @@ class Seat:
 
     def wait_done(self, what: str, timeout: float | None) -> None:
         """Wait until the stage has ended."""
-        if not self.done.is_set:
+        if not self.ended:
             self.runtime.must_be_driven(f"{what} of {self.name!r}")
             self.done.wait(timeout, f"{what} of {self.name!r}")
 
