@@ -256,14 +256,20 @@ cdef class Scheduler(Turns):
                 if stretch > NATIVE_TURNS:
                     stretch = NATIVE_TURNS
                 if amount(place) <= SHORT_EVENTS:
-                    turns += native_turns(place, 1)
-                    stretch -= 1
-                    place = self.c.head
-                    if place == NULL or place.kernel == NULL or stretch <= 0:
-                        continue
-                    place = dequeue(&self.c)
-                with nogil:
-                    stretch = native_turns(place, stretch)
+                    if native_turns(place, 1):
+                        turns += 1
+                        stretch -= 1
+                        place = self.c.head
+                        if place == NULL or place.kernel == NULL or stretch == 0:
+                            continue
+                        place = dequeue(&self.c)
+                        with nogil:
+                            stretch = native_turns(place, stretch)
+                    else:
+                        stretch = 0
+                else:
+                    with nogil:
+                        stretch = native_turns(place, stretch)
                 turns += stretch
                 PyErr_CheckSignals()
                 if stretch:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastflow as ff
-from fastflow.testing import ManualClock, Recorder, Script, settle, stage_of
+from fastflow.testing import ManualClock, Recorder, Script, settle, stage_of, step
 
 
 class Endless(ff.Producer):
@@ -310,3 +310,25 @@ def test_waits_on_a_closed_runtime_return_at_once():
 
     rt.join()
     rt.drain()
+
+
+class ByHand(ff.Consumer):
+    def handle_subscribe(self, role, options, subscription):
+        return "manual"
+
+    def handle_events(self, events, source):
+        return None
+
+
+def test_single_turns_reach_the_end_of_a_native_source_that_has_nothing_left_to_give():
+    rt = ff.Runtime()
+    numbers = rt.start(ff.Range(100))
+    hand = rt.start(ByHand())
+    hand.subscribe(numbers).ask(1000)
+
+    turns = 0
+    while step(rt):
+        turns += 1
+
+    assert turns > 2
+    assert numbers.join() == "normal"
