@@ -120,6 +120,8 @@ with ff.Runtime() as rt:
 seeded = ff.Runtime(seed=7, clock=testing.ManualClock(start=5.0))
 turns: int = testing.settle(seeded)
 moved: bool = testing.step(seeded)
+report: testing.Report = testing.conformance(lambda: ff.Range(3), expected=3)
+broken: list[testing.Entry] = report.broken
 results: dict[str, Any] = dict(seeded.run(timeout=1.0))
 
 try:
