@@ -4,6 +4,7 @@
     seat.py      one stage from construction to end
     ref.py       Ref and Subscription: what a user holds of them
     options.py   the options of a subscription, checked
+    outside.py   threads at work that the driver waits for
     signals.py   Ctrl-C
 """
 

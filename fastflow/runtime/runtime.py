@@ -24,6 +24,7 @@ from typing import Any
 from fastflow import telemetry
 from fastflow._scheduler import Reply, Scheduler
 from fastflow.errors import CallbackError, Closed, GraphError, NameTaken, NotDriven, OptionError, WaitTimeout
+from fastflow.runtime.outside import OutsideWork
 from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
 from fastflow.runtime.report import run_line, table, undelivered
@@ -68,6 +69,7 @@ class Runtime:
         self.clock = time.monotonic if clock is None else clock
         self.scheduler = Scheduler(self.clock)
         self.scheduler.all_places = lambda: [seat.place for seat in self.seats]
+        self.outside_work = OutsideWork(self.scheduler)
         self.seats: list[Seat] = []
         self.names: dict[str, Seat] = {}
         self.failures: dict[int, tuple[BaseException, Seat]] = {}
@@ -367,20 +369,26 @@ class Runtime:
             if not scheduler.idle:
                 continue
             due = scheduler.next_due()
-            if due is None:
+            if due is None and not self.outside_work.count:
                 self._answer(self._quiet)
                 return True
-            seconds = max(0.0, due - self.clock())
+            seconds = self._seconds_until(due)
             if deadline is not None:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                seconds = min(seconds, left)
+                seconds = left if seconds is None else min(seconds, left)
             wait = getattr(self.clock, "wait", None)
-            if wait is not None:
+            if wait is not None and due is not None:
                 wait(seconds)
             else:
                 scheduler.sleep(seconds)
+
+    def _seconds_until(self, due: float | None) -> float | None:
+        """How long the driver may sleep, if no mail comes; None: until it does."""
+        if due is not None:
+            return max(0.0, due - self.clock())
+        return MEMORY_POLL_S if self.scheduler.places_held_back else None
 
     def _behind(self) -> None:
         """The thread behind ``with rt:``."""
@@ -392,12 +400,9 @@ class Runtime:
                 if not scheduler.idle:
                     continue
                 due = scheduler.next_due()
-                if due is None:
-                    if not scheduler.paused:
-                        self._answer(self._quiet)
-                    scheduler.sleep(MEMORY_POLL_S if scheduler.places_held_back else None)
-                else:
-                    scheduler.sleep(max(0.0, due - self.clock()))
+                if due is None and not self.outside_work.count and not scheduler.paused:
+                    self._answer(self._quiet)
+                scheduler.sleep(self._seconds_until(due))
         except BaseException as error:
             self._thread_error = error
             for reply in (*self._quiet, *self._all_ended):
@@ -469,7 +474,8 @@ class Runtime:
             with self.driving():
                 with self.pause_after(timeout):
                     in_time = self.drive(lambda: self.closed or _is_past(deadline), deadline)
-                in_time = in_time and (not _is_past(deadline) or self.scheduler.idle)
+                over = self.scheduler.idle and not self.outside_work.count
+                in_time = in_time and (not _is_past(deadline) or over)
         finally:
             self._stop_all(warn=in_time)
         self.raise_failures()
@@ -530,6 +536,7 @@ class Runtime:
         self._stop_all(warn=True, timeout=timeout)
 
     def _stop_all(self, warn: bool, timeout: float | None = 5.0) -> None:
+        timeout = self.outside_work.with_grace(timeout)
         if self._thread is not None and self._thread.is_alive() and self._thread.ident != threading.get_ident():
             self.scheduler.post(self._end_all, warn)
             self._thread.join(timeout)
@@ -597,6 +604,13 @@ class Runtime:
             telemetry.emit("stage.end", {"turns": seat.place.turn_count}, {"stage": seat.name, "reason": repr(seat.reason)})
         if self._all_ended:
             self.scheduler.post(self._check_all_ended)
+
+    def forget(self, seat: Seat) -> None:
+        """Keep nothing of a stage that has ended; only when its place can't stand in the run queue any more."""
+        if seat in self.seats:
+            self.seats.remove(seat)
+        if self.names.get(seat.name) is seat:
+            del self.names[seat.name]
 
     # -- looks --
 
