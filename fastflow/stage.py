@@ -31,7 +31,7 @@ from __future__ import annotations
 import logging
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow._place import StageBase
@@ -245,6 +245,10 @@ class Consumer(Stage):
     def handle_end(self) -> Any:
         """Every source has ended: return what you still hold; then the stage ends."""
         return None
+
+    def _sources_over(self, finish: Callable[[], None]) -> None:
+        """`handle_end` is done: end, by `finish`, at once or later."""
+        finish()
 
 
 class ProducerConsumer(Consumer):

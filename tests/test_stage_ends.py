@@ -268,3 +268,25 @@ def test_a_stage_ended_by_finish_takes_no_more_turns():
 
     assert consumer.join() == "normal"
     assert log[-2:] == [("cast", 1), ("terminate", "normal")]
+
+
+def test_a_consumer_may_end_later_than_its_sources():
+    class Lingers(ff.Consumer):
+        def handle_events(self, events, source):
+            return None
+
+        def _sources_over(self, finish):
+            return None
+
+        def handle_cast(self, request):
+            self.finish()
+
+    rt = ff.Runtime()
+    lingers = rt.start(Lingers(), subscribe_to=[rt.start(ff.Range(3))])
+
+    settle(rt)
+    assert lingers.alive
+
+    lingers.cast("now")
+    settle(rt)
+    assert lingers.join() == "normal"

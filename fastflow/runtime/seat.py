@@ -466,7 +466,8 @@ class Seat:
                 self.runtime.same_failure(reason, self)
             self.end(reason)
         elif mode == "auto" and self.place.open_inputs == 0:
-            self.guarded("handle_end", self.stage.handle_end, (), None, self.place.finish)
+            self.guarded("handle_end", self.stage.handle_end, (), None,
+                         lambda: self.stage._sources_over(self.place.finish))
 
     # -- what a stage asks for in its turns --
 
