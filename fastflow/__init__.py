@@ -21,6 +21,7 @@ from fastflow.errors import (
     Closed,
     DemandError,
     FastflowError,
+    GaveUp,
     GraphError,
     Killed,
     MissingExtra,
@@ -47,6 +48,7 @@ from fastflow.ready import (
 from fastflow.runtime import Ref, Runtime, Subscription
 from fastflow.schema import Batch
 from fastflow.stage import LATER, Consumer, Producer, ProducerConsumer, Stage
+from fastflow.supervisor import ConsumerSupervisor
 
 __version__ = "0.1.0"
 
@@ -62,6 +64,7 @@ __all__ = [
     "Closed",
     "Collect",
     "Consumer",
+    "ConsumerSupervisor",
     "Count",
     "DemandDispatcher",
     "DemandError",
@@ -70,6 +73,7 @@ __all__ = [
     "Filter",
     "ForEach",
     "FromIterable",
+    "GaveUp",
     "GraphError",
     "Killed",
     "Map",

@@ -10,6 +10,7 @@
     ├── CallbackError   a callback returned, or called, what it may not                   (RuntimeError)
     ├── NotDriven       a wait that nobody would ever end                                 (RuntimeError)
     ├── Closed          something is used after its end                                   (RuntimeError)
+    ├── GaveUp          a supervisor's children failed too often                          (RuntimeError)
     ├── Killed          a stage was ended by `Ref.kill`                                   (RuntimeError)
     ├── Stalled         nothing can move any more, yet somebody still waits               (RuntimeError)
     ├── WaitTimeout     a wait that took longer than it was given                         (TimeoutError)
@@ -31,6 +32,7 @@ __all__ = [
     "Closed",
     "DemandError",
     "FastflowError",
+    "GaveUp",
     "GraphError",
     "Killed",
     "MissingExtra",
@@ -84,6 +86,22 @@ class NotDriven(FastflowError, RuntimeError):
 
 class Closed(FastflowError, RuntimeError):
     """A runtime, a stage or a ring is used after its end."""
+
+
+class GaveUp(FastflowError, RuntimeError):
+    """A supervisor ended, since its children failed more often than it allows.
+
+    Parameters
+    ----------
+    text : str
+        Who gave up, after how many failures, and what to do.
+    causes : iterable of str, optional
+        What the children failed with, the oldest first: text alone, so that no frame is kept alive.
+    """
+
+    def __init__(self, text: str = "", causes: Iterable[str] = ()):
+        super().__init__(text)
+        self.causes = tuple(causes)
 
 
 class Killed(FastflowError, RuntimeError):

@@ -20,6 +20,7 @@ BUILTIN = {
     "CallbackError": RuntimeError,
     "NotDriven": RuntimeError,
     "Closed": RuntimeError,
+    "GaveUp": RuntimeError,
     "Stalled": RuntimeError,
     "WaitTimeout": TimeoutError,
     "Killed": RuntimeError,

@@ -21,7 +21,7 @@ PUBLIC = [
     "FromIterable", "Map", "Filter", "ForEach", "Collect", "Batcher", "Throttle", "Retry",
     "LATER", "FastflowError", "OptionError", "SchemaError", "DemandError", "StateError",
     "GraphError", "NameTaken", "CallbackError", "NotDriven", "Closed", "Stalled", "WaitTimeout",
-    "MissingExtra", "testing", "get_include", "__version__",
+    "MissingExtra", "GaveUp", "ConsumerSupervisor", "testing", "get_include", "__version__",
 ]
 
 LATER = [

@@ -4,7 +4,8 @@
     seat.py      one stage from construction to end
     ref.py       Ref and Subscription: what a user holds of them
     options.py   the options of a subscription, checked
-    outside.py   threads at work that the driver waits for
+    outside.py   work outside of the scheduler, which the driver waits for
+    threads.py   functions at work on threads of their own
     signals.py   Ctrl-C
 """
 
