@@ -297,7 +297,7 @@ class ConsumerSupervisor(Consumer):
         ref = self._seat.runtime.start(stage)
         self._set_handle(number, ref)
         ref._seat.watchers.append(partial(self._stage_ended, number))
-        if ref._seat.done.is_set:
+        if ref._seat.ended:
             ref._seat.runtime.scheduler.post(self._stage_ended, number, ref._seat)
 
     def _start_again(self, number: int) -> None:
