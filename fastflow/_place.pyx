@@ -124,8 +124,12 @@ cdef class Place(Router):
         self.c.redo = MAIL if kind == "mail" else TIMER
         self.c.suspended = 1
 
+    def suspend(self):
+        """No turn until `resume`: somebody outside of the scheduler has to do something first."""
+        self.c.suspended = 1
+
     def resume(self):
-        """The time of a Retry has come."""
+        """The time of a Retry has come, or that of whoever suspended it."""
         self.c.suspended = 0
         enqueue(&self.c)
 
@@ -291,7 +295,10 @@ cdef class Place(Router):
             self.advance_over(c, span.n)
         else:
             ring_advance(c.ring, span.n)
-        acknowledge(c, span.n, self.filtered)
+        if edge.late:
+            edge.late_filtered += self.filtered
+        else:
+            acknowledge(c, span.n, self.filtered)
         if has_input(c):
             list_input(c)
         if self.current is not None or self.earlier:

@@ -20,6 +20,8 @@ cdef class Edge:
     cdef public object end_reason   # why the producer's side ended
     cdef readonly object selector   # which events the consumer wants; None: all
     cdef bint writable              # the consumer gets copies, which it may write to
+    cdef public bint late           # a turn does not acknowledge its batch: the consumer does, later
+    cdef int64_t late_filtered      # events that the selector does not want, of batches not acknowledged yet
     cdef int32_t index              # among the producer's outputs
 
     cdef Views reader_views(self)

@@ -16,6 +16,8 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 import random
 
+from fastflow.errors import DemandError
+
 from fastflow._core cimport (
     FF_END, FF_WHOLE, ff_mark, ff_observe, ff_ring, ff_segment, ring_advance, ring_append, ring_clear, ring_mark, ring_publish,
     ring_read, ring_rewind, segment_hold, segment_release,
@@ -28,7 +30,7 @@ from fastflow._output cimport Output
 from fastflow._pool cimport pool_give, segment_anyway
 from fastflow._spans cimport ff_span, ff_spans, spans_at, spans_clear, spans_drop_last, spans_insert, spans_push, spans_take
 from fastflow._turn cimport (
-    BLOCK, BY_PARTITION, BY_PROTOCOL, TO_ALL, TO_GREEDIEST, ask, asked_without_ring, enqueue, ff_edge, forget_input, list_input,
+    BLOCK, BY_PARTITION, BY_PROTOCOL, TO_ALL, TO_GREEDIEST, acknowledge, ask, asked_without_ring, enqueue, ff_edge, forget_input, list_input,
     list_input_first,
 )
 from fastflow._view cimport Form, Views, copy_into, form_of
@@ -113,6 +115,17 @@ cdef class Edge:
         cdef int64_t more = min(n, INT64_MAX)
         if more > 0 and not self.c.closed and not self.c.ended:
             ask(&self.c, more)
+
+    def acknowledge_late(self, int64_t n):
+        """`n` events more of those delivered are handled; asks for more by the rules.
+
+        For a subscription whose `late` is set: its consumer hands the batches on, and a turn does not acknowledge them.
+        """
+        cdef int64_t filtered = self.late_filtered
+        if n + filtered > self.c.ring.r.position - self.c.ring.r.acked:
+            raise DemandError(f"acknowledge_late: got {n}, expected at most the events delivered and not acknowledged")
+        self.late_filtered = 0
+        acknowledge(&self.c, n + filtered, filtered)
 
     def put_end(self, reason):
         """Producer: no event comes behind the last one; `reason` says why."""
