@@ -87,6 +87,22 @@ cdef class Place(Router):
         self.end_claims()
         self.current = None
 
+    def leave_queue(self):
+        """The place is about to be forgotten: the run queue, which holds no reference to it, must not name it any more."""
+        cdef ff_place *last = NULL
+        cdef ff_place *other = self.c.scheduler.head
+        if not self.c.queued:
+            return
+        while other != &self.c:
+            last, other = other, other.next
+        if last == NULL:
+            self.c.scheduler.head = self.c.next
+        else:
+            last.next = self.c.next
+        if self.c.scheduler.tail == &self.c:
+            self.c.scheduler.tail = last
+        self.c.queued = 0
+
     # -- what the runtime asks and says --
 
     def post(self, message):

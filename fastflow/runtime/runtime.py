@@ -606,11 +606,14 @@ class Runtime:
             self.scheduler.post(self._check_all_ended)
 
     def forget(self, seat: Seat) -> None:
-        """Keep nothing of a stage that has ended; only when its place can't stand in the run queue any more."""
+        """Keep nothing of a stage that has ended."""
         if seat in self.seats:
             self.seats.remove(seat)
         if self.names.get(seat.name) is seat:
             del self.names[seat.name]
+        seat.place.leave_queue()
+        # A turn of its own may be under way: it is let go of behind that.
+        self.scheduler.post(_let_go_of, seat)
 
     # -- looks --
 
@@ -635,3 +638,7 @@ def _check_template(stage: Any, options: dict[str, Any]) -> None:
 def _is_past(deadline: float | None) -> bool:
     """Whether a deadline on the monotonic clock has passed."""
     return deadline is not None and time.monotonic() >= deadline
+
+
+def _let_go_of(seat: Seat) -> None:
+    """Nothing: the mail held the last reference."""
