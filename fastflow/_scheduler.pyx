@@ -101,6 +101,7 @@ cdef class Reply:
                     if ff_flag(&self.answered):
                         break
                     ff_pause()
+            PyErr_CheckSignals()        # one that came meanwhile would not end the sleep
         while not ff_flag(&self.answered):
             left = -1 if end == INT64_MAX else end - ff_now()
             if end != INT64_MAX and left <= 0:

@@ -82,6 +82,7 @@ class Runtime:
         self._thread_ends = False
         self._quiet: list[Reply] = []
         self._all_ended: list[Reply] = []
+        self.until_gone: list[Reply] = []       # of those who wait for a batch, and drive when nobody else does
         self._thread_error: BaseException | None = None
         self._began = time.monotonic()
 
@@ -355,9 +356,18 @@ class Runtime:
             with ctrl_c(self.scheduler):
                 yield
         finally:
-            # Whoever asked for something in the last moment gets its answer.
+            self._step_down()
+
+    def _step_down(self) -> None:
+        """Drive no more: whoever asked for something in the last moment gets its answer, or hears that."""
+        while True:
             self.scheduler.handle_mail()
+            gone, self.until_gone = self.until_gone, []
             self._driver = None
+            self._answer(gone)
+            if not self.scheduler.mailbox or self._driver is not None:
+                return
+            self._driver = threading.get_ident()
 
     def drive(self, finished: Callable[[], bool] | None = None, deadline: float | None = None) -> bool:
         """Give turns until nothing can move any more, or `finished`; False: the deadline came first."""
@@ -410,7 +420,10 @@ class Runtime:
             for seat in self.seats:
                 seat.done.fail(error)
         finally:
-            self._driver = None
+            self._step_down()
+            if self._thread_error is not None:
+                for seat in self.seats:
+                    seat.fail_calls(self._thread_error)
 
     @staticmethod
     def _answer(replies: list[Reply]) -> None:
@@ -433,6 +446,24 @@ class Runtime:
         self._driver = -1
         self._thread.start()
         return self
+
+    def leave(self, timeout: float | None = 5.0) -> None:
+        """Let the thread behind go; the stages stay as they are, and nobody drives them."""
+        thread = self._thread
+        if thread is None:
+            return
+        self.scheduler.post(self._let_go)
+        if thread.ident == threading.get_ident():
+            return
+        thread.join(timeout)
+        if thread.is_alive():
+            raise WaitTimeout(f"leave of a runtime: a callback still runs after {timeout} s, and a thread can't be "
+                              f"killed; it is in {self._where_it_is()}")
+        self._thread, self._thread_ends, self._thread_error = None, self.closed, None
+
+    def _let_go(self) -> None:
+        self._thread_ends = True
+        self.scheduler.pause()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -663,10 +663,8 @@ class Seat:
             subscription.put_end(reason)
         place.vacate()
         if self.waiting_calls:
-            closed = Closed(f"call to {self.name!r}: it ended ({reason!r}) before it answered; call a stage that runs")
-            for reply in self.waiting_calls:
-                reply.fail(closed)
-        self.waiting_calls = None
+            self.fail_calls(
+                Closed(f"call to {self.name!r}: it ended ({reason!r}) before it answered; call a stage that runs"))
         self.ended = True
         self.runtime.seat_ended(self)
         if self._done is not None:
@@ -674,6 +672,12 @@ class Seat:
         for watcher in self.watchers or ():
             watcher(self)
         self.watchers = None
+
+    def fail_calls(self, error: BaseException) -> None:
+        """Nobody will answer those who wait."""
+        for reply in self.waiting_calls or ():
+            reply.fail(error)
+        self.waiting_calls = None
 
     def last_words(self, reason: Any) -> Any:
         """`terminate` and `result`; a failure in either is the stage's, unless it has one already."""
