@@ -4,8 +4,10 @@
     seat.py      one stage from construction to end
     ref.py       Ref and Subscription: what a user holds of them
     options.py   the options of a subscription, checked
+    recipe.py    what a template and its options come to, for all stages started from it
     outside.py   work outside of the scheduler, which the driver waits for
     threads.py   functions at work on threads of their own
+    awaited.py   answers for asyncio
     signals.py   Ctrl-C
 """
 

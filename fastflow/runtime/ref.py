@@ -207,6 +207,28 @@ class Ref:
         """
         return self._seat.call(request, timeout)
 
+    async def acall(self, request: Any, timeout: float | None = 5.0) -> Any:
+        """`call` for asyncio: the event loop goes on while this waits.
+
+        Parameters
+        ----------
+        request : object
+            What `handle_call` gets.
+        timeout : float or None, default 5.0
+            Seconds to wait; None for ever.  An answer that comes later, or after the task was cancelled, is dropped.
+
+        Returns
+        -------
+        object
+            What `handle_call` returned, or replied later.
+
+        Raises
+        ------
+        WaitTimeout, Closed, NotDriven
+            As `call` does.
+        """
+        return await self._seat.acall(request, timeout)
+
     def cast(self, request: Any) -> None:
         """Tell the stage something; `handle_cast` gets it."""
         self._seat.send("cast", request)

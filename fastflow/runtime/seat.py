@@ -431,7 +431,7 @@ class Seat:
                 closed.__cause__ = error
                 reply.fail(closed)
             self.failed(error, f"handle_{kind}", None, -1, 0)
-        if reply is not None and reply.is_set and not self.runtime.here_alone:
+        if type(reply) is Reply and reply.is_set and not self.runtime.here_alone:
             self.runtime.scheduler.give_way(reply)
 
     def timer_turn(self, timer: Timer) -> None:
@@ -544,22 +544,43 @@ class Seat:
     def answer(self, reply: Reply, value: Any) -> None:
         """Answer a call; only the first answer counts."""
         reply.set(value)
-        if self.waiting_calls and reply in self.waiting_calls:
-            self.waiting_calls.remove(reply)
+        self.forget_call(reply)
 
     def call(self, request: Any, timeout: float | None) -> Any:
         """`Ref.call`, on the caller's thread."""
         reply = Reply()
+        self.send_call(request, reply)
+        return reply.wait(timeout, f"call to {self.name!r}")
+
+    async def acall(self, request: Any, timeout: float | None) -> Any:
+        """`Ref.acall`, on the caller's event loop."""
+        from fastflow.runtime.awaited import AwaitedReply  # asyncio takes long to import, and few need it
+
+        reply = AwaitedReply()
+        self.send_call(request, reply)
+        try:
+            return await reply.answer(timeout, f"call to {self.name!r}")
+        finally:
+            if not reply.is_set:
+                self.runtime.execute_soon(self.forget_call, reply)
+
+    def forget_call(self, reply: Reply) -> None:
+        """Nobody waits for this answer any more."""
+        if self.waiting_calls and reply in self.waiting_calls:
+            self.waiting_calls.remove(reply)
+
+    def send_call(self, request: Any, reply: Reply) -> None:
+        """A request on its way, unless nobody would ever answer."""
         runtime = self.runtime
         if runtime.driven and runtime.here:
-            return self.call_here(request, reply)
-        if not self.ended:
+            self.call_here(request, reply)
+        elif not self.ended:
             runtime.must_be_driven(f"call to {self.name!r}")
+            runtime.scheduler.post(self.receive, "call", request, reply)
         elif runtime.here:
             self.receive("call", request, reply)
-            return reply.wait(timeout)
-        runtime.scheduler.post(self.receive, "call", request, reply)
-        return reply.wait(timeout, f"call to {self.name!r}")
+        else:
+            runtime.scheduler.post(self.receive, "call", request, reply)
 
     def call_here(self, request: Any, reply: Reply) -> Any:
         """A call from the scheduler's own thread would wait for itself."""
