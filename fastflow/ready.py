@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from fastflow.errors import DemandError, SchemaError
+from fastflow.errors import DemandError, OptionError, SchemaError
 from fastflow.schema import Batch, concat
-from fastflow.stage import Consumer, Producer, ProducerConsumer
+from fastflow.stage import Consumer, Producer, ProducerConsumer, check_isolate
 
 __all__ = [
     "Batcher",
@@ -33,6 +33,8 @@ __all__ = [
 
 
 # -- sources --
+
+_NEVER = object()                       # no item of an iterable is this one
 
 
 def is_batch(item: Any) -> bool:
@@ -52,6 +54,12 @@ class FromIterable(Producer):
         A callable is called for the iterable at every start; a generator can be used up only once.
     dtype : dtype-like, optional
         What one event is; None: that of the first item.
+    on_cancel : {"continue", "stop"}
+        What the end of the last subscription means: nothing, or the stage's normal end.
+    isolate : {False, "thread"}
+        "thread": the iterable is read on a thread of its own, at most about as far ahead as is asked for, and what has
+        arrived is emitted at once.  An iterable that waits then holds up neither what it has given nor other stages.
+        Whoever drives waits for it; a stage that is stopped leaves it where it is.
 
     Examples
     --------
@@ -60,20 +68,47 @@ class FromIterable(Producer):
     ['a', 'b']
     """
 
-    def __init__(self, iterable: Iterable[Any] | Callable[[], Iterable[Any]], dtype: Any = None) -> None:
+    def __init__(
+        self,
+        iterable: Iterable[Any] | Callable[[], Iterable[Any]],
+        dtype: Any = None,
+        on_cancel: str = "continue",
+        isolate: bool | str = False,
+    ) -> None:
         if not callable(iterable) and not isinstance(iterable, Iterable):
             raise TypeError(
                 f"FromIterable: got {type(iterable).__name__}, expected an iterable, or a function that returns one"
             )
+        if on_cancel not in ("continue", "stop"):
+            raise OptionError(f"on_cancel of FromIterable: got {on_cancel!r}, expected 'continue' or 'stop'")
+        check_isolate(type(self), isolate)
         self.dtype = dtype
         self._iterable = iterable
+        self._stops, self._isolate = on_cancel == "stop", isolate
+        self._reader: Any = None
+        self._nothing_yet: Any = _NEVER
+        self._consumers = 0
         self._items: Iterator[Any] = iter(())
         self._rest: Any = None
         self._of_batches: bool | None = None
         self._taken = 0
 
+    def _own_options(self) -> dict[str, Any]:
+        return {"isolate": self._isolate} if self._isolate else {}
+
+    def read_by(self, reader: Any) -> None:
+        """Have the iterable read by a thread; called by the runtime, for ``isolate="thread"``."""
+        self._reader, self._nothing_yet = reader, reader.nothing_yet
+
     def setup(self) -> None:
         """Begin to iterate."""
+        if self._reader is None:
+            self._items = self._iterator()
+        else:
+            self._reader.begin(self._iterator, lambda item: len(item) if is_batch(item) else 1)
+            self._items = self._reader
+
+    def _iterator(self) -> Iterator[Any]:
         iterable = self._iterable
         if callable(iterable) and not isinstance(iterable, Iterable):
             iterable = iterable()
@@ -83,12 +118,30 @@ class FromIterable(Producer):
                 )
         if isinstance(iterable, (np.ndarray, Batch)):
             iterable = [iterable]
-        self._items = iter(iterable)
+        return iter(iterable)
+
+    def handle_subscribe(self, role: str, options: dict[str, Any], subscription: Any) -> str:
+        """Count the consumers."""
+        self._consumers += 1
+        return "automatic"
+
+    def handle_cancel(self, reason: Any, subscription: Any) -> None:
+        """Read no further than is still asked for; stop when the last consumer has left, if that is wanted."""
+        self._consumers -= 1
+        if self._reader is not None:
+            self._reader.allow(self.emitted + self.pending_demand)
+        if self._stops and not self._consumers and self._place is not None:
+            # At once: to finish would be to wait for somebody who takes what has come back.
+            self._place.outbox.append((self._place.host.end, ("normal",)))
 
     def handle_demand(self, demand: int) -> Any:
         """Give what is left of the last batch, or the next one, or so many single events."""
+        if self._reader is not None:
+            self._reader.allow(self.emitted + demand)
         while self._rest is None:
             item = self._next()
+            if item is self._nothing_yet:
+                return None                     # the reader wakes us
             if item is self:
                 self.finish()
                 return None
@@ -106,7 +159,7 @@ class FromIterable(Producer):
     def _next(self) -> Any:
         """Take the next item; `self` stands for the end."""
         item = next(self._items, self)
-        if item is self:
+        if item is self or item is self._nothing_yet:
             return item
         if self._of_batches is None:
             self._of_batches = is_batch(item)
@@ -126,6 +179,8 @@ class FromIterable(Producer):
                 item = self._next()
                 if item is self:
                     self.finish()
+                    break
+                if item is self._nothing_yet:
                     break
                 events.append(item)
         except Exception as error:  # noqa: BLE001  raised again, to whoever waits

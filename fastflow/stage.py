@@ -47,6 +47,7 @@ __all__ = [
     "Stage",
     "check_attributes",
     "check_callbacks",
+    "check_isolate",
     "check_stage_options",
     "kind_of",
 ]
@@ -91,6 +92,8 @@ class Stage(StageBase):
         Which consumer gets what; None: the one that has asked most.
     hold : bool
         Begin with demand held back, until `Ref.release`; producers only.
+    isolate : {False, "thread"}
+        "thread": an `ff.FromIterable` reads its iterable on a thread of its own.
     """
 
     dtype: Any = None
@@ -103,6 +106,7 @@ class Stage(StageBase):
     name: str | None = None
     dispatcher: Any = None
     hold: bool = False
+    isolate: bool | str = False
 
     _emits = False
     _takes = False
@@ -274,7 +278,8 @@ class ProducerConsumer(Consumer):
 
 #: Options that a stage's class may set and `Runtime.start` may override.
 STAGE_OPTIONS = (
-    "accepts", "buffer_keep", "buffer_size", "dispatcher", "dtype", "hold", "name", "state", "subscribe_to", "whole",
+    "accepts", "buffer_keep", "buffer_size", "dispatcher", "dtype", "hold", "isolate", "name", "state", "subscribe_to",
+    "whole",
 )
 
 _FIXED = frozenset(
@@ -364,6 +369,7 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
         raise StateError(
             f"state of {cls.__name__}: got {state!r}, expected a tuple of attribute names; write state = ('total',)"
         )
+    check_isolate(cls, value("isolate"))
     subscribe_to = value("subscribe_to")
     if isinstance(subscribe_to, str) or not isinstance(subscribe_to, Sequence):
         raise OptionError(
@@ -373,6 +379,19 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
     name = value("name")
     if name is not None and (not isinstance(name, str) or not name):
         raise OptionError(f"name of {cls.__name__}: got {name!r}, expected text that is not empty")
+
+
+def check_isolate(cls: type[Stage], isolate: Any) -> None:
+    """Refuse a thread for a stage that can't use one: so far only what reads an iterable can."""
+    if isolate is False or isolate is None:
+        return
+    if isolate != "thread":
+        raise OptionError(f"isolate of {cls.__name__}: got {isolate!r}, expected False or 'thread'")
+    if not hasattr(cls, "read_by"):
+        raise OptionError(
+            f"isolate of {cls.__name__}: got 'thread', expected False, since so far only an ff.FromIterable has a "
+            "thread of its own; leave the option out, or put what blocks into an iterable"
+        )
 
 
 def check_callbacks(stage: Stage) -> None:

@@ -8,6 +8,7 @@
     outside.py   work outside of the scheduler, which the driver waits for
     threads.py   functions at work on threads of their own
     awaited.py   answers for asyncio
+    reader.py    an iterable, read on a thread of its own
     signals.py   Ctrl-C
 """
 

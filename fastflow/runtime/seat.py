@@ -21,10 +21,11 @@ from fastflow._scheduler import Reply, Timer
 from fastflow.dispatch import BroadcastDispatcher, DemandDispatcher, PartitionDispatcher
 from fastflow.errors import CallbackError, Closed, GraphError, Killed, OptionError, Retry, SchemaError
 from fastflow.runtime.options import SubscriptionOptions, subscription_options, whole_fits
+from fastflow.runtime.reader import Reader
 from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
 from fastflow.schema import Schema, same_or_refuse
-from fastflow.stage import LATER, Stage
+from fastflow.stage import LATER, Stage, check_isolate
 
 if TYPE_CHECKING:
     from fastflow.runtime.runtime import Runtime
@@ -154,6 +155,9 @@ class Seat:
             self.accepts = recipe.accepts(own)
         if recipe.emits:
             self.prepare_output(stage, own)
+        isolate = own.get("isolate", self.cls.isolate)
+        if isolate:
+            self.isolate(stage, isolate)
         try:
             if recipe.sets_up:
                 place.take("setup", stage.setup, (), None, False)
@@ -165,6 +169,19 @@ class Seat:
                 error.add_note("setup is no turn, so it can't be taken again; start the stage again later")
             place.vacate()
             raise
+
+    def isolate(self, stage: Any, how: Any) -> None:
+        """Give a stage that blocks a thread of its own to do that on."""
+        check_isolate(self.cls, how)
+        reader = Reader(self.runtime, self.place)
+        stage.read_by(reader)
+        self.watch(lambda _seat: reader.stop())
+
+    def watch(self, watcher: Callable[[Seat], None]) -> None:
+        """Have a function called when the stage has ended."""
+        if self.watchers is None:
+            self.watchers = []
+        self.watchers.append(watcher)
 
     def prepare_output(self, stage: Any, own: dict[str, Any]) -> None:
         """What a stage that emits has besides: a schema, a buffer, a dispatcher."""
