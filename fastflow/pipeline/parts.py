@@ -11,10 +11,21 @@ from fastflow.errors import GraphError, OptionError, nearest
 from fastflow.ready import ForEach, FromIterable, Map
 from fastflow.runtime import Ref, Runtime
 from fastflow.runtime.options import NAMES as SUBSCRIPTION_OPTIONS
+from fastflow.runtime.options import subscription_options
 from fastflow.schema import Batch
 from fastflow.stage import STAGE_OPTIONS, Consumer, Producer, ProducerConsumer, Stage
 
-__all__ = ["assemble", "consumers_ended", "sink_of", "source_of", "step", "step_of", "stop_early"]
+__all__ = [
+    "assemble",
+    "check_names",
+    "consumers_ended",
+    "producers_of",
+    "sink_of",
+    "source_of",
+    "step",
+    "step_of",
+    "stop_early",
+]
 
 
 class Step:
@@ -70,11 +81,47 @@ def source_of(thing: Any) -> Stage:
             raise GraphError(f"source: got a {type(thing).__name__}, expected a producer; put it behind one")
         return thing
     no_class(thing, "source")
+    if isinstance(thing, Ref):
+        raise TypeError(f"source: got the ref {thing.name!r}, expected a producer, an iterable, an array, or a "
+                        "function that returns an iterable; loop over ff.stream(ref), or subscribe a stage to it")
     single = isinstance(thing, np.ndarray) and thing.ndim == 0
     if not single and (isinstance(thing, (Iterable, Batch)) or callable(thing)):
         return FromIterable(thing)
     raise TypeError(f"source: got {type(thing).__name__}, expected a producer, an iterable, an array, or a function "
                     "that returns an iterable")
+
+
+def producers_of(thing: Any) -> list[tuple[Ref | Stage, dict[str, Any]]]:
+    """Where a stream's events come from: each producer with the options of its subscription."""
+    if isinstance(thing, Ref) or _is_pair(thing):
+        return [_producer(thing)]
+    if isinstance(thing, (list, tuple)) and any(map(_is_producer, thing)):
+        return [_producer(item) for item in thing]
+    return [(source_of(thing), {})]
+
+
+def _is_producer(thing: Any) -> bool:
+    if isinstance(thing, type):
+        return issubclass(thing, Stage)         # to be refused, and not taken for an event
+    return isinstance(thing, (Ref, Stage)) or _is_pair(thing)
+
+
+def _is_pair(thing: Any) -> bool:
+    return isinstance(thing, tuple) and len(thing) == 2 and isinstance(thing[1], dict) and _is_producer(thing[0])
+
+
+def _producer(thing: Any) -> tuple[Ref | Stage, dict[str, Any]]:
+    thing, options = thing if _is_pair(thing) else (thing, {})
+    no_class(thing, "source")
+    if isinstance(thing, Ref):
+        if not thing._seat.cls._emits:
+            raise GraphError(f"source: got {thing.name!r}, a consumer, expected a producer; make it an "
+                             "ff.ProducerConsumer, or give what it is subscribed to")
+        return thing, options
+    if isinstance(thing, Stage):
+        return source_of(thing), options
+    raise TypeError(f"source: got {type(thing).__name__} among producers, expected a ref, a producer, or a pair of one "
+                    "and a dict of options; make a source of it by ff.FromIterable")
 
 
 def step_of(thing: Any) -> tuple[Stage, dict[str, Any], dict[str, Any]]:
@@ -104,17 +151,39 @@ def sink_of(thing: Any) -> tuple[Stage, dict[str, Any], dict[str, Any]]:
     raise TypeError(f"sink: got {thing!r}, expected a consumer or a function of a batch")
 
 
-def assemble(
-    rt: Runtime, source: Any, parts: list[tuple[Stage, dict[str, Any], dict[str, Any]]], options: dict[str, Any]
-) -> Ref:
-    """Start the stages and subscribe each to the one before it; the last one's ref."""
+def check_names(options: dict[str, Any], *others: str) -> None:
+    """Refuse what is no option of a subscription."""
     for name in options:
         if name not in SUBSCRIPTION_OPTIONS:
-            raise OptionError(nearest("option", name, (*SUBSCRIPTION_OPTIONS, "seed", "timeout")))
-    ref = rt.start(source_of(source))
+            raise OptionError(nearest("option", name, (*SUBSCRIPTION_OPTIONS, *others)))
+
+
+def assemble(
+    rt: Runtime,
+    producers: list[tuple[Ref | Stage, dict[str, Any]]],
+    parts: list[tuple[Stage, dict[str, Any], dict[str, Any]]],
+    options: dict[str, Any],
+    ahead: int = 0,
+) -> Ref:
+    """Start the stages and subscribe each to the one before it; the last one's ref.
+
+    The last one's subscriptions are wide enough for `ahead` deliveries more than their options say.
+    """
+    inputs = [(rt.start(thing) if isinstance(thing, Stage) else thing, given) for thing, given in producers]
     for stage, stage_options, edge_options in parts:
-        ref = rt.start(stage, **{"subscribe_to": [(ref, {**options, **edge_options})], **stage_options})
-    return ref
+        subscribe_to = [(ref, {**options, **edge_options, **given}) for ref, given in inputs]
+        if ahead and stage is parts[-1][0]:
+            subscribe_to = [(ref, _widened(ref, given, ahead)) for ref, given in subscribe_to]
+        inputs = [(rt.start(stage, **{"subscribe_to": subscribe_to, **stage_options}), {})]
+    return inputs[0][0]
+
+
+def _widened(producer: Ref, given: dict[str, Any], ahead: int) -> dict[str, Any]:
+    """Demand for `ahead` deliveries more, each as large as before: it is max - min that says how large."""
+    seat = producer._seat
+    checked = subscription_options(given, seat.place.schema, f"subscription of a stream to {seat.name!r}")
+    more = ahead * (checked.max_demand - checked.min_demand)
+    return {**given, "max_demand": checked.max_demand + more, "min_demand": checked.min_demand + more}
 
 
 def consumers_ended(rt: Runtime) -> bool:

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from fastflow.errors import GraphError, Stalled, WaitTimeout
-from fastflow.pipeline.parts import assemble, consumers_ended, sink_of, step_of, stop_early
+from fastflow.pipeline.parts import assemble, check_names, consumers_ended, sink_of, source_of, step_of, stop_early
 from fastflow.runtime import Runtime
 from fastflow.runtime.report import stall_text
 
@@ -54,7 +54,9 @@ def run(source: Any, *stages: Any, timeout: float | None = None, seed: int = 0, 
     deadline = None if timeout is None else time.monotonic() + timeout
     rt = Runtime(seed=seed)
     try:
-        sink = assemble(rt, source, [*map(step_of, stages[:-1]), sink_of(stages[-1])], options)
+        check_names(options, "seed", "timeout")
+        parts = [*map(step_of, stages[:-1]), sink_of(stages[-1])]
+        sink = assemble(rt, [(source_of(source), {})], parts, options)
         _drive_to_the_end(rt, deadline, timeout)
     finally:
         stop_early(rt)
@@ -78,5 +80,5 @@ def _drive_to_the_end(rt: Runtime, deadline: float | None, timeout: float | None
                 return
             if late():
                 raise WaitTimeout(f"run: not done within {timeout} s, and stopped; give a longer timeout")
-            if rt.scheduler.idle and rt.scheduler.next_due() is None:
+            if rt.scheduler.idle and rt.scheduler.next_due() is None and not rt.outside_work.count:
                 raise Stalled(f"nothing can move any more, and the pipeline has not ended: {stall_text(rt.seats)}")
