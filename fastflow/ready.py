@@ -132,7 +132,7 @@ class FromIterable(Producer):
             self._reader.allow(self.emitted + self.pending_demand)
         if self._stops and not self._consumers and self._place is not None:
             # At once: to finish would be to wait for somebody who takes what has come back.
-            self._place.outbox.append((self._place.host.end, ("normal",)))
+            self._place.later(self._place.host.end, ("normal",))
 
     def handle_demand(self, demand: int) -> Any:
         """Give what is left of the last batch, or the next one, or so many single events."""

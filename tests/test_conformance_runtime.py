@@ -10,7 +10,7 @@ import pytest
 from helpers_runtime import WAIT, Counter, Total
 
 import fastflow as ff
-from fastflow._output import Edge
+from fastflow._sender import Edge
 from fastflow.runtime import Subscription, ref
 from fastflow.runtime.seat import Seat
 from fastflow.testing import conformance, settle, trial

@@ -115,7 +115,7 @@ def test_watchers_hear_of_the_end_of_a_stage_after_it():
     rt = ff.Runtime()
     total = rt.start(Total())
     heard = []
-    total._seat.watchers.append(lambda seat: heard.append((seat.name, seat.reason, seat.done.is_set)))
+    total._seat.watch(lambda seat: heard.append((seat.name, seat.reason, seat.done.is_set)))
 
     total.stop()
 

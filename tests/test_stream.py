@@ -199,7 +199,7 @@ def test_nothing_more_is_asked_before_the_loop_comes_back():
             echo.call("round")              # the scheduler has had its turns
             assert len(batch) == 4
             [edge] = rt.subscriptions()
-            seen.append(edge.statistics())
+            seen.append(edge.counters)
         stream.close()
 
     assert seen == [

@@ -187,7 +187,7 @@ def _widened(producer: Ref, given: dict[str, Any], ahead: int) -> dict[str, Any]
 
 
 def consumers_ended(rt: Runtime) -> bool:
-    return all(seat.ending for seat in rt.seats if seat.kind == "consumer")
+    return rt.open_consumers == 0
 
 
 def stop_early(rt: Runtime) -> None:

@@ -209,7 +209,7 @@ class _Hatch:
     def source_ended(self, reason: Any, subscription: Subscription) -> bool:
         """A producer has ended: True when it was the last."""
         self._open -= 1
-        mode, failed = subscription.cancel_mode, isinstance(reason, BaseException)
+        mode, failed = subscription.options.cancel, isinstance(reason, BaseException)
         if mode == "permanent" or (failed and mode in ("auto", "transient")):
             # The other subscriptions end too: what was delivered will be had by the loop before it hears of that.
             self._follows = True
@@ -380,7 +380,7 @@ class Batches(Iterator[Any]):
             seat = open_ends.pop()
             if seat not in found:
                 found.append(seat)
-                open_ends += [subscription.producer._seat for subscription in seat.place.inputs]
+                open_ends += [subscription.producer._seat for subscription in seat.place.input_edges]
         return found[::-1]
 
     def _raise_failures(self) -> None:

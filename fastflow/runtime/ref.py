@@ -26,7 +26,7 @@ __all__ = ["Ref", "Subscription"]
 class Subscription(Edge):
     """What joins one producer to one consumer."""
 
-    __slots__ = ()
+    __slots__ = ("__weakref__",)
 
     @property
     def producer(self) -> Ref:
@@ -62,8 +62,6 @@ class Subscription(Edge):
         if n:
             consumer = self.consumer_place.host
             consumer.runtime.execute_soon(self.add_demand, n)
-            if n > self.capacity:
-                consumer.compare_demand(self.producer_place.host, n)
 
     def cancel(self, reason: Any = "cancel") -> None:
         """End the subscription; what was not handled goes back to the producer."""

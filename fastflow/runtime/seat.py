@@ -156,7 +156,7 @@ class Seat:
         if recipe.emits:
             self.prepare_output(stage, own)
         isolate = own.get("isolate", self.cls.isolate)
-        if isolate:
+        if isolate is not False:
             self.isolate(stage, isolate)
         try:
             if recipe.sets_up:
@@ -173,6 +173,8 @@ class Seat:
     def isolate(self, stage: Any, how: Any) -> None:
         """Give a stage that blocks a thread of its own to do that on."""
         check_isolate(self.cls, how)
+        if how is None:
+            return
         reader = Reader(self.runtime, self.place)
         stage.read_by(reader)
         self.watch(lambda _seat: reader.stop())

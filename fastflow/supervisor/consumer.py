@@ -296,7 +296,7 @@ class ConsumerSupervisor(Consumer):
         stage = cls.__new__(cls, *template._arguments, *event, **template._keywords)
         ref = self._seat.runtime.start(stage)
         self._set_handle(number, ref)
-        ref._seat.watchers.append(partial(self._stage_ended, number))
+        ref._seat.watch(partial(self._stage_ended, number))
         if ref._seat.ended:
             ref._seat.runtime.scheduler.post(self._stage_ended, number, ref._seat)
 
