@@ -298,6 +298,16 @@ def test_close_ends_a_stream_that_is_held():
             rt["mine"]
 
 
+def test_a_stream_shows_where_it_is():
+    stream = ff.stream(Counter(10), max_demand=4)
+    next(stream)
+
+    assert repr(stream) == (
+        "<Batches of a stream: 0 ahead, <Subscription Counter-1 -> stream: asked 4, sent 4, acked 0>>")
+    stream.close()
+    assert repr(stream) == "<Batches of a stream: over>"
+
+
 def test_a_with_block_ends_its_stream():
     with ff.Runtime() as rt:
         counter = rt.start(Counter())

@@ -440,6 +440,12 @@ class Batches(Iterator[Any]):
             elif self._thread_is_ours:
                 rt.leave(timeout)
 
+    def __repr__(self) -> str:
+        if self._over:
+            return "<Batches of a stream: over>"
+        lines = " ".join(repr(subscription) for subscription in self._hatch.seat.place.inputs)
+        return f"<Batches of a stream: {len(self._hatch.batches)} ahead, {lines or 'its producers have ended'}>"
+
     def __enter__(self) -> Batches:
         return self
 
