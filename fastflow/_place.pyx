@@ -312,7 +312,7 @@ cdef class Place(Router):
         else:
             ring_advance(c.ring, span.n)
         if edge.late:
-            edge.late_filtered += self.filtered
+            edge.delivered_late(span.n, self.filtered)
         else:
             acknowledge(c, span.n, self.filtered)
         if has_input(c):

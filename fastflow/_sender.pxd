@@ -21,10 +21,11 @@ cdef class Edge:
     cdef readonly object selector   # which events the consumer wants; None: all
     cdef bint writable              # the consumer gets copies, which it may write to
     cdef public bint late           # a turn does not acknowledge its batch: the consumer does, later
-    cdef int64_t late_filtered      # events that the selector does not want, of batches not acknowledged yet
+    cdef object unacknowledged      # if late: (events, filtered) of each batch that was delivered; None: no such batch
     cdef int32_t index              # among the producer's outputs
 
     cdef Views reader_views(self)
+    cdef int delivered_late(self, int64_t n, int64_t filtered) except -1
 
 
 cdef class Sender(Output):

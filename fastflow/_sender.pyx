@@ -15,6 +15,7 @@ A subscription (`Edge`) has no ring until the first event is sent on it: one tha
 from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 import random
+from collections import deque
 
 from fastflow.errors import DemandError
 
@@ -116,16 +117,32 @@ cdef class Edge:
         if more > 0 and not self.c.closed and not self.c.ended:
             ask(&self.c, more)
 
-    def acknowledge_late(self, int64_t n):
-        """`n` events more of those delivered are handled; asks for more by the rules.
+    cdef int delivered_late(self, int64_t n, int64_t filtered) except -1:
+        """A turn has moved past `n` events, of which the consumer was given all but the `filtered` ones."""
+        if self.unacknowledged is None:
+            self.unacknowledged = deque()
+        if filtered < n:
+            self.unacknowledged.append((n, filtered))
+        elif self.unacknowledged:
+            # Nobody will say that these are handled, so they go with the batch before them.
+            before, filtered_before = self.unacknowledged.pop()
+            self.unacknowledged.append((before + n, filtered_before + filtered))
+        else:
+            acknowledge(&self.c, n, filtered)
+        return 0
+
+    def acknowledge_late(self):
+        """The oldest batch that was delivered and not acknowledged is handled; asks for more by the rules.
 
         For a subscription whose `late` is set: its consumer hands the batches on, and a turn does not acknowledge them.
         """
-        cdef int64_t filtered = self.late_filtered
-        if n + filtered > self.c.ring.r.position - self.c.ring.r.acked:
-            raise DemandError(f"acknowledge_late: got {n}, expected at most the events delivered and not acknowledged")
-        self.late_filtered = 0
-        acknowledge(&self.c, n + filtered, filtered)
+        cdef int64_t n, filtered
+        if self.c.closed:
+            return                              # what was not acknowledged has gone back
+        if not self.unacknowledged:
+            raise DemandError("acknowledge_late: got no batch that is not acknowledged, expected one; say it once a batch")
+        n, filtered = self.unacknowledged.popleft()
+        acknowledge(&self.c, n, filtered)
 
     def put_end(self, reason):
         """Producer: no event comes behind the last one; `reason` says why."""

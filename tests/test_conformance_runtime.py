@@ -177,7 +177,7 @@ def test_asks_from_eight_threads_add_up_while_another_drives():
         for thread in threads:
             thread.join(WAIT)
 
-    assert subscription.statistics() == dict(asked=8000, sent=8000, acked=8000)
+    assert subscription.counters == (8000, 8000, 8000)
 
 
 def test_a_consumer_that_asks_for_nothing_does_not_hold_up_its_siblings():

@@ -202,10 +202,10 @@ def test_nothing_more_is_asked_before_the_loop_comes_back():
             seen.append(edge.counters)
         stream.close()
 
-    assert seen == [
-        {"asked": 10, "sent": 10, "acked": 0},
-        {"asked": 14, "sent": 14, "acked": 4},
-        {"asked": 18, "sent": 18, "acked": 8},
+    assert seen == [  # asked, sent, acked
+        (10, 10, 0),
+        (14, 14, 4),
+        (18, 18, 8),
     ]
 
 

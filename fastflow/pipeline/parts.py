@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from fastflow.dispatch import BroadcastDispatcher, PartitionDispatcher
 from fastflow.errors import GraphError, OptionError, nearest
 from fastflow.ready import ForEach, FromIterable, Map
 from fastflow.runtime import Ref, Runtime
-from fastflow.runtime.options import NAMES as SUBSCRIPTION_OPTIONS
+from fastflow.runtime.options import NAMES
 from fastflow.runtime.options import subscription_options
 from fastflow.schema import Batch
 from fastflow.stage import STAGE_OPTIONS, Consumer, Producer, ProducerConsumer, Stage
@@ -26,6 +27,9 @@ __all__ = [
     "step_of",
     "stop_early",
 ]
+
+#: Options of subscriptions; whether a source's dispatcher knows one shows when it is subscribed to.
+SUBSCRIPTION_OPTIONS = (*NAMES, *BroadcastDispatcher.options, *PartitionDispatcher.options)
 
 
 class Step:
@@ -181,7 +185,8 @@ def assemble(
 def _widened(producer: Ref, given: dict[str, Any], ahead: int) -> dict[str, Any]:
     """Demand for `ahead` deliveries more, each as large as before: it is max - min that says how large."""
     seat = producer._seat
-    checked = subscription_options(given, seat.place.schema, f"subscription of a stream to {seat.name!r}")
+    checked = subscription_options(given, seat.place.schema, f"subscription of a stream to {seat.name!r}",
+                                   seat.place.dispatcher)
     more = ahead * (checked.max_demand - checked.min_demand)
     return {**given, "max_demand": checked.max_demand + more, "min_demand": checked.min_demand + more}
 

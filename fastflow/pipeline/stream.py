@@ -180,7 +180,7 @@ class _Hatch:
         self.pause: Callable[[], None] | None = None    # leaves the loop of turns, when the loop's own thread drives
         self.alone = False                      # nobody else can wake the stages: quiet is a stall
         self._room = ahead                      # batches that it may take; at 0 its stage is suspended
-        self._unacknowledged: deque[tuple[Subscription, int]] = deque()
+        self._unacknowledged: deque[Subscription] = deque()     # one entry a batch
         self._subscriptions: list[Subscription] = []
         self._open = 0
         self._begun = self._follows = self._leaving = False
@@ -197,7 +197,7 @@ class _Hatch:
     def arrived(self, events: Any, source: Subscription) -> None:
         """A batch: announced when the turn commits."""
         self.batches.append(events)
-        self._unacknowledged.append((source, len(events)))
+        self._unacknowledged.append(source)
         self._room -= 1
         if self._room <= 0:
             self.seat.place.suspend()
@@ -273,8 +273,7 @@ class _Hatch:
 
     def _acknowledge(self, batches: int) -> None:
         for _ in range(min(batches, len(self._unacknowledged))):
-            subscription, n = self._unacknowledged.popleft()
-            subscription.acknowledge_late(n)
+            self._unacknowledged.popleft().acknowledge_late()
 
     def _announce(self) -> None:
         reply, self._reply = self._reply, None
@@ -443,7 +442,7 @@ class Batches(Iterator[Any]):
     def __repr__(self) -> str:
         if self._over:
             return "<Batches of a stream: over>"
-        lines = " ".join(repr(subscription) for subscription in self._hatch.seat.place.inputs)
+        lines = " ".join(repr(subscription) for subscription in self._hatch.seat.place.input_edges)
         return f"<Batches of a stream: {len(self._hatch.batches)} ahead, {lines or 'its producers have ended'}>"
 
     def __enter__(self) -> Batches:

@@ -33,6 +33,7 @@ UNKNOWN_BYTES = 8
 #: permanent: the consumer ends with the producer.  transient: only with one that failed.  temporary: never.
 CANCEL_MODES = ("auto", "permanent", "transient", "temporary")
 
+#: Those of every subscription; a dispatcher may know others.
 NAMES = ("cancel", "convert", "max_demand", "min_demand", "tag", "writable")
 
 

@@ -64,23 +64,24 @@ def calls_on(watch: Watch, edge: Subscription) -> Iterator[list[tuple[str, str]]
     """Which of ask and cancel are called on a subscription, and in which callback."""
     calls: list[tuple[str, str]] = []
 
-    def listen(name: str) -> Callable[..., None]:
-        original = getattr(edge, name)
-
-        def call(*args: Any, **keywords: Any) -> None:
-            calls.append((name, watch.inside[-1] if watch.inside else "no callback"))
-            original(*args, **keywords)
+    def listen(original: Callable[..., None], name: str) -> Callable[..., None]:
+        def call(subscription: Subscription, *args: Any, **keywords: Any) -> None:
+            if subscription is edge:
+                calls.append((name, watch.inside[-1] if watch.inside else "no callback"))
+            original(subscription, *args, **keywords)
 
         return call
 
-    spied: Any = edge
-    for name in ("ask", "cancel"):
-        setattr(spied, name, listen(name))
+    # A subscription has no attributes of its own, so its class is listened to for as long as the trial takes.
+    kind: Any = type(edge)
+    originals = {name: getattr(kind, name) for name in ("ask", "cancel")}
+    for name, original in originals.items():
+        setattr(kind, name, listen(original, name))
     try:
         yield calls
     finally:
-        for name in ("ask", "cancel"):
-            delattr(spied, name)
+        for name, original in originals.items():
+            setattr(kind, name, original)
 
 
 def no_calls_at_the_end(kit: Kit) -> None:
