@@ -155,12 +155,12 @@ cdef class Edge:
         ring = ring_of(&self.c)
         if ring == NULL or ring_mark(ring, FF_END, 0) < 0:
             raise MemoryError("no memory for the end of a subscription")
-        if self.c.listed or ff_observe(ring.sent) > ring.r.position:
-            list_input(&self.c)
-        else:
+        if self.c.consumer.emits and self.c.consumer.pending == 0 and ff_observe(ring.sent) == ring.r.position:
             # No event stands before it, so it need not wait behind those of others for demand.
             list_input_first(&self.c)
             enqueue(self.c.consumer)
+        else:
+            list_input(&self.c)
 
     def close(self, bint give_back):
         """Neither side uses it any more.  What was sent and not acknowledged goes back to the producer."""

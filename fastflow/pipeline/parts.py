@@ -11,8 +11,7 @@ from fastflow.dispatch import BroadcastDispatcher, PartitionDispatcher
 from fastflow.errors import GraphError, OptionError, nearest
 from fastflow.ready import ForEach, FromIterable, Map
 from fastflow.runtime import Ref, Runtime
-from fastflow.runtime.options import NAMES
-from fastflow.runtime.options import subscription_options
+from fastflow.runtime.options import NAMES, subscription_options
 from fastflow.schema import Batch
 from fastflow.stage import STAGE_OPTIONS, Consumer, Producer, ProducerConsumer, Stage
 
