@@ -4,7 +4,7 @@
     demand      the consumer with the greatest pending demand first, as much as it wants, then the next; among equals
                 the one whose demand has stood unchanged for longest.  A heap: O(log n) an ask, O(log n) a delivery
     broadcast   every consumer gets every event, so the slowest rules: what may be emitted is the least that any of
-                them has asked for.  O(1) an ask; when the last of the slowest has moved, one look at all of them
+                them has asked for.  O(1) an ask: the lowest limit and the second are known, and how many stand there
     partition   each event has one consumer that it belongs to; what nobody has asked for waits in that partition's
                 queue.  What may be emitted is what all of them together have asked for and can't be served from there
     protocol    a dispatcher written in Python (`fastflow.dispatch`): what may be emitted is the sum, until it says less
@@ -46,6 +46,7 @@ cdef ff_dispatcher *dispatcher_new(int32_t kind, int32_t partitions, int64_t que
         return NULL
     dispatcher.kind, dispatcher.partitions, dispatcher.queue_size = kind, partitions, queue_size
     dispatcher.lowest = INT64_MAX
+    dispatcher.buffer_limit = -1
     if partitions:
         dispatcher.parts = <ff_partition *> calloc(partitions, sizeof(ff_partition))
         if dispatcher.parts == NULL:
@@ -60,6 +61,7 @@ cdef void dispatcher_free(ff_dispatcher *dispatcher) noexcept nogil:
         return
     for i in range(dispatcher.partitions):
         spans_clear(&dispatcher.parts[i].queue)
+    spans_clear(&dispatcher.buffer)
     free(dispatcher.parts)
     free(dispatcher.limits)
     free(dispatcher.edges)
@@ -132,17 +134,49 @@ cdef inline void change_pending(ff_edge *edge, int64_t by) noexcept nogil:
 
 # -- broadcast --
 
-cdef void look_at_limits(ff_place *place) noexcept nogil:
-    """Find the lowest limit, and how many stand there."""
-    cdef ff_dispatcher *dispatcher = place.dispatcher
-    cdef int64_t lowest = INT64_MAX
-    cdef int32_t i, at = 0
+cdef void look_at_limits(ff_dispatcher *dispatcher) noexcept nogil:
+    """Find the lowest limit and the second, and how many stand there."""
+    cdef int64_t lowest = INT64_MAX, second = INT64_MAX, limit
+    cdef int32_t i, at_lowest = 0, at_second = 0
     for i in range(dispatcher.consumers):
-        if dispatcher.limits[i] < lowest:
-            lowest = dispatcher.limits[i]
-    for i in range(dispatcher.consumers):
-        at += dispatcher.limits[i] == lowest
-    dispatcher.lowest, dispatcher.at_lowest = lowest, at
+        limit = dispatcher.limits[i]
+        if limit > second or limit == INT64_MAX:
+            continue
+        if limit < lowest:
+            second, at_second, lowest, at_lowest = lowest, at_lowest, limit, 1
+        elif limit == lowest:
+            at_lowest += 1
+        elif limit < second:
+            second, at_second = limit, 1
+        else:
+            at_second += 1
+    dispatcher.lowest, dispatcher.at_lowest = lowest, at_lowest
+    dispatcher.second, dispatcher.at_second = second, at_second
+
+
+cdef inline void leave_lowest(ff_dispatcher *dispatcher) noexcept nogil:
+    """One fewer stands at the lowest limit; with the last of them the second is the lowest."""
+    dispatcher.at_lowest -= 1
+    if dispatcher.at_lowest > 0:
+        return
+    if dispatcher.at_second > 0:
+        dispatcher.lowest, dispatcher.at_lowest = dispatcher.second, dispatcher.at_second
+        dispatcher.at_second = 0
+    else:
+        look_at_limits(dispatcher)
+
+
+cdef inline void raise_limit(ff_dispatcher *dispatcher, int64_t limit, int64_t raised) noexcept nogil:
+    """A reader's limit, which was `limit`, is `raised` now."""
+    cdef bint all_at_lowest = dispatcher.at_lowest == dispatcher.blockers
+    if limit == dispatcher.lowest:
+        if dispatcher.at_second and raised == dispatcher.second:
+            dispatcher.at_second += 1
+        elif (dispatcher.at_second and raised < dispatcher.second) or all_at_lowest:
+            dispatcher.second, dispatcher.at_second = raised, 1
+        leave_lowest(dispatcher)
+    elif limit == dispatcher.second and dispatcher.at_second:
+        dispatcher.at_second -= 1           # at 0 the second is not known any more
 
 
 cdef int64_t room_of_laggards(const ff_dispatcher *dispatcher) noexcept nogil:
@@ -174,11 +208,8 @@ cdef void ask_of_all(ff_edge *edge, int64_t n) noexcept nogil:
             edge.producer.pending = edge.pending
         return
     dispatcher.limits[edge.rank] = limit + n
-    if limit == dispatcher.lowest:
-        dispatcher.at_lowest -= 1
-        if dispatcher.at_lowest == 0:
-            look_at_limits(edge.producer)
-        settle_broadcast(edge.producer)
+    raise_limit(dispatcher, limit, limit + n)
+    settle_broadcast(edge.producer)
 
 
 cdef void drop_unread(ff_edge *edge) noexcept nogil:
@@ -333,9 +364,12 @@ cdef int join_dispatcher(ff_edge *edge) noexcept nogil:
 cdef inline void look_at_limits_of_new(ff_dispatcher *dispatcher, const ff_edge *edge) noexcept nogil:
     """A reader that has not asked yet stands at the position itself, which no limit is below."""
     cdef int64_t limit = dispatcher.limits[edge.rank]
+    if edge.lag != BLOCK:
+        return
     if limit == dispatcher.lowest:
         dispatcher.at_lowest += 1
     elif limit < dispatcher.lowest:
+        dispatcher.second, dispatcher.at_second = dispatcher.lowest, dispatcher.at_lowest
         dispatcher.lowest, dispatcher.at_lowest = limit, 1
 
 
@@ -364,10 +398,11 @@ cdef void leave_dispatcher(ff_edge *edge) noexcept nogil:
         if dispatcher.kind == TO_GREEDIEST:
             sift(last)
     if dispatcher.kind == TO_ALL:
-        if limit == dispatcher.lowest:
-            dispatcher.at_lowest -= 1
-            if dispatcher.at_lowest == 0:
-                look_at_limits(place)
+        if edge.lag == BLOCK:
+            if limit == dispatcher.lowest:
+                leave_lowest(dispatcher)
+            elif limit == dispatcher.second and dispatcher.at_second:
+                dispatcher.at_second -= 1
         settle_broadcast(place)
     elif dispatcher.kind == BY_PARTITION:
         dispatcher.parts[edge.partition].edge = NULL

@@ -27,8 +27,8 @@ cdef class Output:
     cdef ff_place c
     cdef Turns turns
     cdef public object host         # the runtime's part of the place: mail, failures, the end
+    cdef public int64_t number      # among the unnamed stages of its class
     cdef readonly Form form         # of what it emits; None until the first output says it
-    cdef public int64_t whole       # its batches have at most so many events and are delivered whole; 0: as demand has it
     # -- the turn under way --
     cdef bint in_turn
     cdef public bint unshuffled     # the order of its consumers is still to be shuffled

@@ -225,7 +225,7 @@ cdef class Output:
         if form is None:
             self.host.first_output(events)
             form = self.form
-        span.kind = FF_WHOLE if self.whole else FF_LAP
+        span.kind = FF_WHOLE if self.c.dispatcher.whole else FF_LAP
         span.in_place = 0
         if self.current is not None and self.current.out and prefix_of_claim(form, <PyObject *> events, self.current.views, &n):
             return self.collect_claim(self.current, events, n, span)
@@ -255,14 +255,14 @@ cdef class Output:
                 error = HeldBack(f"{self.where()}: no memory to take over its events")
                 error.size = count_of(events) * form.layout.event_bytes
                 raise error
-        if self.whole and span.n > self.whole:
+        if self.c.dispatcher.whole and span.n > self.c.dispatcher.whole:
             segment_release(span.segment)
             self.refuse_whole(span.n)
         return 1
 
     def refuse_whole(self, n):
         """A batch that is larger than the stage has said."""
-        raise CallbackError(f"{self.where()}: got a batch of {n} events, expected at most whole = {self.whole}; "
+        raise CallbackError(f"{self.where()}: got a batch of {n} events, expected at most whole = {self.c.dispatcher.whole}; "
                             "cut it, or raise `whole`")
 
     cdef int collect_claim(self, Claim claim, object events, int64_t n, ff_span *span) except -1:
@@ -271,14 +271,14 @@ cdef class Output:
         cdef Form form = self.form
         cdef Views views = claim.views
         cdef bint held
-        if self.whole and n > self.whole:
+        if self.c.dispatcher.whole and n > self.c.dispatcher.whole:
             self.refuse_whole(n)
         if events is views.batch:
             held = views.held(1, 0)
         else:
             held = Py_REFCNT(<PyObject *> events) > 1 or views.held(0, 1) or (not form.plain and slices_held(form, events))
         claim.out = False
-        span.kind = FF_WHOLE if self.whole else FF_LAP
+        span.kind = FF_WHOLE if self.c.dispatcher.whole else FF_LAP
         span.n, span.slot, span.in_place = n, views.slot, 0
         if n == 0:
             return 0

@@ -330,7 +330,7 @@ cdef class Place(Router):
         """Call handle_events with the batch, or with what of it the consumer wants."""
         if self.handle_events is None:
             self.handle_events = self.stage.handle_events
-        if edge.selector is not None:
+        if edge.c.selects:
             events = self.wanted(edge, views.batch, self.count)
             if events is None:
                 return None
@@ -346,7 +346,7 @@ cdef class Place(Router):
         """The events that a selector wants; None: none of them."""
         cdef int64_t count
         try:
-            mask = checked_mask(edge.selector(batch), n)
+            mask = checked_mask(edge.options.selector(batch), n)
         except BaseException as error:
             error.add_note(f"in the selector of the subscription to {edge.producer_place.name!r}, events "
                            f"{self.first} to {self.first + n - 1} of that stream")
@@ -467,8 +467,8 @@ cdef class Place(Router):
                 return None
         if self.c.kernel == NULL:
             return self.handle_demand(n)
-        if self.whole and n > self.whole:
-            n = self.whole
+        if self.c.dispatcher.whole and n > self.c.dispatcher.whole:
+            n = self.c.dispatcher.whole
         left = self.c.kernel.remaining(self.c.kernel_state)
         if n >= left:
             n = left

@@ -75,7 +75,7 @@ cdef class Router(Sender):
         try:
             if parts == NULL or targets == NULL:
                 raise MemoryError("no memory to scatter events")
-            self.discarded += count[partitions]
+            self.c.dispatcher.discarded += count[partitions]
             if self.form.columns == 0:
                 self.scatter_objects(<list> span.segment.owner, span.slot, ids)
                 return 0
@@ -145,7 +145,7 @@ cdef class Router(Sender):
         settle_partition(&self.c, index)
         if not self.c.holding:
             self.deliver_part(index)
-        if self.buffer_size is not None:
+        if self.c.dispatcher.buffer_limit >= 0:
             self.trim(&part.queue)
             settle_partition(&self.c, index)
         return 0
@@ -178,8 +178,8 @@ cdef class Router(Sender):
         cdef ff_span part
         cdef Views views
         cdef int64_t moved = 0
-        while self.buffer.events > 0:
-            span = spans_at(&self.buffer, 0)
+        while self.c.dispatcher.buffer.events > 0:
+            span = spans_at(&self.c.dispatcher.buffer, 0)
             views = Views(self.form, False, self)
             events = views.give(span.segment, span.slot, span.n)
             demands = self.demands()
@@ -201,6 +201,6 @@ cdef class Router(Sender):
             events = None
             views.take_back()
             moved += taken
-            spans_take(&self.buffer, taken)
-            self.c.buffered = self.buffer.events
+            spans_take(&self.c.dispatcher.buffer, taken)
+            self.c.buffered = self.c.dispatcher.buffer.events
         return moved

@@ -18,7 +18,6 @@ cdef class Edge:
     cdef Views views                # the consumer's; None until the first delivery
     cdef public object options      # checked options, which many subscriptions may share
     cdef public object end_reason   # why the producer's side ended
-    cdef readonly object selector   # which events the consumer wants; None: all
     cdef bint writable              # the consumer gets copies, which it may write to
     cdef public bint late           # a turn does not acknowledge its batch: the consumer does, later
     cdef object unacknowledged      # if late: (events, filtered) of each batch that was delivered; None: no such batch
@@ -29,19 +28,12 @@ cdef class Edge:
 
 
 cdef class Sender(Output):
-    cdef public object buffer_size  # events; None: keeps everything
-    cdef public bint keeps_first    # a bounded buffer discards what is newest
     cdef readonly object dispatcher # as Python sees it
     cdef list outputs               # Edges to its consumers; None: it emits nothing
     cdef object inputs              # Edges to its producers: None, one, or a list of them
     cdef public int32_t open_inputs
     cdef Views shared_views         # what all readers of a broadcast see
     cdef list routes                # of the turn's spans: partition numbers; None: not by partition
-    cdef ff_spans buffer            # what waits for demand
-    cdef readonly int64_t discarded
-    cdef int64_t sent_before        # on subscriptions that are closed
-    cdef int64_t acked_before
-    cdef bint buffer_warned
     cdef list infos                 # messages that come behind what waits; None: there are none
     cdef list behind_input          # messages that come behind what has come in; None: there are none
 

@@ -29,7 +29,7 @@ from fastflow._dispatch cimport (
 )
 from fastflow._output cimport Output
 from fastflow._pool cimport pool_give, segment_anyway
-from fastflow._spans cimport ff_span, ff_spans, spans_at, spans_clear, spans_drop_last, spans_insert, spans_push, spans_take
+from fastflow._spans cimport ff_span, ff_spans, spans_at, spans_drop_last, spans_insert, spans_push, spans_take
 from fastflow._turn cimport (
     BLOCK, BY_PARTITION, BY_PROTOCOL, TO_ALL, TO_GREEDIEST, acknowledge, ask, asked_without_ring, enqueue, ff_edge, forget_input, list_input,
     list_input_first,
@@ -52,7 +52,7 @@ cdef class Edge:
         self.c.delivery = self.c.max_demand - self.c.min_demand
         self.c.partition, self.c.lag = options.partition, options.lag
         self.writable = options.writable
-        self.selector, self.c.selects = options.selector, options.selector is not None
+        self.c.selects = options.selector is not None
 
     def __dealloc__(self):
         if self.c.ring != NULL:
@@ -64,9 +64,9 @@ cdef class Edge:
         """Join the two places; nothing is asked yet."""
         cdef Sender producer = self.producer_place
         self.c.manual = manual
-        if producer.whole > self.c.min_demand:
+        if producer.c.dispatcher.whole > self.c.min_demand:
             # With less open than a whole batch needs neither side would move: ask before that.
-            self.c.min_demand = producer.whole - 1
+            self.c.min_demand = producer.c.dispatcher.whole - 1
         if join_dispatcher(&self.c) < 0:
             raise MemoryError("no memory for a subscription")
         self.index = <int32_t> len(producer.outputs)
@@ -177,8 +177,8 @@ cdef class Edge:
             self.give_back()
         self.c.closed = 1
         _asked, sent, acked = self.counters
-        producer.sent_before += sent - self.c.start
-        producer.acked_before += acked - self.c.start
+        producer.c.dispatcher.sent_before += sent - self.c.start
+        producer.c.dispatcher.acked_before += acked - self.c.start
         producer.remove_output(self)
         consumer.remove_input(self)
         if consumer.c.inputs_head != NULL:
@@ -201,7 +201,7 @@ cdef class Edge:
         if producer.c.dispatcher.kind == TO_ALL or producer.c.ended:
             self.c.discarded += ring.w.sent - ring.r.acked
             if producer.c.dispatcher.kind != TO_ALL:
-                producer.discarded += ring.w.sent - ring.r.acked
+                producer.c.dispatcher.discarded += ring.w.sent - ring.r.acked
             return
         ring_rewind(ring)
         back = 0
@@ -288,9 +288,6 @@ cdef class Sender(Output):
         if self.c.emits:
             self.outputs = []
 
-    def __dealloc__(self):
-        spans_clear(&self.buffer)
-
     def choose(self, dispatcher, int32_t kind, int32_t partitions=0, int64_t queue_size=0, bint shuffle=False):
         """Say by which dispatcher events leave; before the first subscription."""
         self.dispatcher = dispatcher
@@ -353,10 +350,25 @@ cdef class Sender(Output):
         """Events emitted and not yet sent."""
         return self.c.buffered + (self.c.dispatcher.queued if self.c.dispatcher != NULL else 0)
 
+    def keep(self, buffer_size, bint keeps_first, int64_t whole):
+        """Say how many events may wait (None: all), which are discarded beyond that, and how large whole batches are."""
+        self.c.dispatcher.buffer_limit = -1 if buffer_size is None else buffer_size
+        self.c.dispatcher.keeps_first, self.c.dispatcher.whole = keeps_first, whole
+
+    @property
+    def whole(self):
+        return self.c.dispatcher.whole if self.c.dispatcher != NULL else 0
+
+    @property
+    def discarded(self):
+        return self.c.dispatcher.discarded if self.c.dispatcher != NULL else 0
+
     @property
     def totals(self):
         """(sent, acked) over all subscriptions that there ever were."""
-        sent, acked = self.sent_before, self.acked_before
+        if self.c.dispatcher == NULL:
+            return 0, 0
+        sent, acked = self.c.dispatcher.sent_before, self.c.dispatcher.acked_before
         for edge in self.outputs or ():
             counters = edge.counters
             sent += counters[1] - (<Edge> edge).c.start
@@ -520,48 +532,48 @@ cdef class Sender(Output):
 
     cdef int wait_in_buffer(self, ff_span *span) except -1:
         """Let a span wait for demand; its hold passes to the buffer."""
-        if spans_push(&self.buffer, span) < 0:
+        if spans_push(&self.c.dispatcher.buffer, span) < 0:
             raise MemoryError("no memory for the buffer")
         if self.c.dispatcher.kind == BY_PROTOCOL:
             self.c.parked = 0
-        if self.buffer_size is not None:
-            self.trim(&self.buffer)
-        self.c.buffered = self.buffer.events
-        if not self.buffer_warned and self.form is not None and (
+        if self.c.dispatcher.buffer_limit >= 0:
+            self.trim(&self.c.dispatcher.buffer)
+        self.c.buffered = self.c.dispatcher.buffer.events
+        if not self.c.dispatcher.buffer_warned and self.form is not None and (
                 self.c.buffered * (self.form.layout.event_bytes or 8) > BUFFER_WARNING_BYTES):
-            self.buffer_warned = True
+            self.c.dispatcher.buffer_warned = True
             self.host.large_buffer(self.c.buffered)
         return 0
 
     cdef int take_back(self, Edge edge, ff_span *span, int64_t index) except -1:
         """What a subscription gives back waits again, as number `index` from the front."""
-        cdef ff_spans *spans = &self.buffer
+        cdef ff_spans *spans = &self.c.dispatcher.buffer
         if self.c.dispatcher.kind == BY_PARTITION:
             spans = &self.c.dispatcher.parts[edge.c.partition].queue
         if spans_insert(spans, span, index) < 0:
             raise MemoryError("no memory for the buffer")
         if self.c.dispatcher.kind == BY_PARTITION:
             settle_partition(&self.c, edge.c.partition)
-        self.c.buffered = self.buffer.events
+        self.c.buffered = self.c.dispatcher.buffer.events
         return 0
 
     cdef int trim(self, ff_spans *spans) except -1:
         """A bounded buffer discards what is too much, from the end that is not kept."""
-        cdef int64_t too_many = spans.events - <int64_t> self.buffer_size, part, lost = 0
+        cdef int64_t too_many = spans.events - self.c.dispatcher.buffer_limit, part, lost = 0
         cdef ff_span *span
         while too_many > 0:
-            span = spans_at(spans, spans.count - 1 if self.keeps_first else 0)
+            span = spans_at(spans, spans.count - 1 if self.c.dispatcher.keeps_first else 0)
             part = span.n if span.n < too_many else too_many
-            if self.keeps_first:
+            if self.c.dispatcher.keeps_first:
                 spans_drop_last(spans, part)
             else:
                 spans_take(spans, part)
             too_many -= part
             lost += part
         if lost:
-            self.discarded += lost
+            self.c.dispatcher.discarded += lost
             self.later(self.host.discarded_events, (lost,))
-            if self.keeps_first and self.infos is not None:
+            if self.c.dispatcher.keeps_first and self.infos is not None:
                 self.forget_newest()
         return 0
 
@@ -580,8 +592,8 @@ cdef class Sender(Output):
             self.shuffle()
         if self.c.dispatcher.kind == BY_PROTOCOL:
             moved = self.serve_protocol()
-        while self.buffer.events > 0 and self.c.dispatcher.kind <= TO_ALL:
-            span = spans_at(&self.buffer, 0)
+        while self.c.dispatcher.buffer.events > 0 and self.c.dispatcher.kind <= TO_ALL:
+            span = spans_at(&self.c.dispatcher.buffer, 0)
             edge = NULL
             part = self.c.pending
             if self.c.dispatcher.kind == TO_GREEDIEST:
@@ -595,9 +607,9 @@ cdef class Sender(Output):
                 self.send(<Edge> edge.face, span.segment, span.slot, part, span.kind)
             else:
                 self.broadcast(span.segment, span.slot, part, span.kind)
-            spans_take(&self.buffer, part)
+            spans_take(&self.c.dispatcher.buffer, part)
             moved += part
-        self.c.buffered = self.buffer.events
+        self.c.buffered = self.c.dispatcher.buffer.events
         if self.infos is not None:
             self.check_infos()
         return moved
@@ -619,8 +631,8 @@ cdef class Sender(Output):
         """Have handle_info called when all that waits now has left; at once when nothing does."""
         cdef int32_t i
         targets = []
-        if self.buffer.events:
-            targets.append([-1, self.buffer.taken + self.buffer.events])
+        if self.c.dispatcher.buffer.events:
+            targets.append([-1, self.c.dispatcher.buffer.taken + self.c.dispatcher.buffer.events])
         for i in range(self.c.dispatcher.partitions if self.c.dispatcher != NULL else 0):
             if self.c.dispatcher.parts[i].queue.events:
                 targets.append([i, self.c.dispatcher.parts[i].queue.taken + self.c.dispatcher.parts[i].queue.events])
@@ -630,7 +642,7 @@ cdef class Sender(Output):
         self.check_infos()
 
     cdef ff_spans *spans_of(self, int32_t index):
-        return &self.buffer if index < 0 else &self.c.dispatcher.parts[index].queue
+        return &self.c.dispatcher.buffer if index < 0 else &self.c.dispatcher.parts[index].queue
 
     def check_infos(self):
         """Pass on the messages whose events have left."""

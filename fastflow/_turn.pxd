@@ -100,14 +100,23 @@ ctypedef struct ff_partition:
     int32_t full                    # the queue has reached its bound
     int32_t drainable               # something waits, and its consumer has asked
 
-# Who gets what a place emits.
+# Who gets what a place emits, and what of that nobody has asked for yet.
 ctypedef struct ff_dispatcher:
+    ff_spans buffer                 # what waits for demand
+    int64_t buffer_limit            # events; -1: keeps everything
+    int64_t discarded               # events
+    int64_t whole                   # its batches have at most so many events and are delivered whole; 0: as demand has it
+    int64_t sent_before             # on subscriptions that are closed
+    int64_t acked_before
+    int32_t keeps_first             # a bounded buffer discards what is newest
+    int32_t buffer_warned
     ff_edge **edges                 # the consumers; by demand: a heap, the greatest pending demand first
     int64_t *limits                 # of a broadcast: for each consumer the position up to which it has asked
     ff_partition *parts
     int64_t stamps
     int64_t position                # events broadcast
     int64_t lowest                  # the least of the limits
+    int64_t second                  # the least above that, if `at_second` says that it is known
     int64_t pool                    # unmet demand over all partitions
     int64_t queued                  # events that wait for partitions
     int64_t queue_size              # where a partition's queue is full; 0: as large as its consumers' demand
@@ -116,6 +125,7 @@ ctypedef struct ff_dispatcher:
     int32_t consumers
     int32_t room                    # of `edges` and `limits`
     int32_t at_lowest               # consumers whose limit is the lowest
+    int32_t at_second               # consumers whose limit is the second; 0: it is not known
     int32_t blockers                # consumers that the others wait for
     int32_t native_consumers
     int32_t partitions

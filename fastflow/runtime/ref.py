@@ -330,7 +330,7 @@ class Ref:
         self._seat.wait_done("result", timeout)
         self._seat.fetch()
         if isinstance(self._seat.reason, BaseException):
-            raise self._seat.reason.with_traceback(self._seat.traceback)
+            raise self._seat.reason.with_traceback(self._seat.extras.traceback)
         return self._seat.value
 
     def estimate_buffered_count(self) -> int:

@@ -53,6 +53,23 @@ def _is_ours(filename: str) -> bool:
 _doors = threading.Lock()
 
 
+class Extras:
+    """What most stages never need: it comes when it is needed, since there may be a million of them."""
+
+    __slots__ = ("done", "kernel", "kernel_schema", "name", "traceback", "value", "waiting_calls", "warned", "watchers")
+
+    def __init__(self) -> None:
+        self.done: Reply | None = None
+        self.kernel: Any = None
+        self.kernel_schema: Any = None
+        self.name: str | None = None
+        self.traceback: TracebackType | None = None
+        self.value: Any = None
+        self.waiting_calls: list[Reply] = []
+        self.warned: set[str] = set()
+        self.watchers: list[Callable[[Seat], None]] = []
+
+
 class Seat:
     """One stage's place in a runtime.
 
@@ -60,34 +77,45 @@ class Seat:
     ----------
     recipe : Recipe
         What the stage is made of.
-    name : str, optional
-        The one that the user gave; else it is made of the class and the number.
+    name : str or None
+        The one that the user gave.
     number : int
-        Among the unnamed stages of its class.
+        Otherwise, the stage's number among the unnamed ones of its class, which makes a name.
     """
 
-    __slots__ = (
-        "_done", "_ref", "accepts", "ended", "ending", "given_name", "kernel", "kernel_schema", "number", "place", "reason",
-        "recipe", "traceback", "value", "waiting_calls", "warned", "watchers",
-    )
+    __slots__ = ("_extras", "_ref", "accepts", "ending", "place", "reason", "recipe")
 
     def __init__(self, recipe: Recipe, name: str | None, number: int) -> None:
-        self.recipe, self.given_name, self.number = recipe, name, number
-        self.ending = self.ended = False
+        self.recipe = recipe
+        self.ending = False
         self.accepts: Schema | None = None
         self.reason: Any = None
-        self.traceback: TracebackType | None = None
-        self.value: Any = None
-        self.kernel: Any = None
-        self.kernel_schema: Any = None
-        # What most stages never need comes when it is needed: there may be a million of them.
         self._ref: Ref | None = None
-        self._done: Reply | None = None
-        self.warned: set[str] | None = None
-        self.waiting_calls: list[Reply] | None = None
-        self.watchers: list[Callable[[Seat], None]] | None = None
+        self._extras: Extras | None = None
         self.place = Place(recipe.runtime.scheduler, recipe.emits)
         self.place.host = self
+        self.place.number = number
+        if name is not None:
+            self.extras.name = name
+
+    @property
+    def extras(self) -> Extras:
+        """What is rare; made when it is first asked for."""
+        if self._extras is None:
+            with _doors:
+                if self._extras is None:
+                    self._extras = Extras()
+        return self._extras
+
+    @property
+    def ended(self) -> bool:
+        """Whether the stage has ended."""
+        return self.place.ended
+
+    @property
+    def value(self) -> Any:
+        """What its `result` returned."""
+        return None if self._extras is None else self._extras.value
 
     @property
     def runtime(self) -> Runtime:
@@ -112,7 +140,10 @@ class Seat:
     @property
     def name(self) -> str:
         """Its name, for messages."""
-        return self.given_name or f"{self.recipe.base_name}-{self.number}"
+        extras = self._extras
+        if extras is not None and extras.name is not None:
+            return extras.name
+        return f"{self.recipe.base_name}-{self.place.number}"
 
     @property
     def ref(self) -> Ref:
@@ -126,22 +157,29 @@ class Seat:
     @property
     def done(self) -> Reply:
         """What is set when the stage has ended."""
-        if self._done is None:
+        extras = self.extras
+        if extras.done is None:
             with _doors:
-                if self._done is None:
-                    self._done = Reply()
+                if extras.done is None:
+                    extras.done = Reply()
             if self.ended:
-                self._done.set(None)
-        return self._done
+                extras.done.set(None)
+        return extras.done
 
     def warn_once(self, what: str) -> bool:
         """Whether a warning of that kind is still to be given."""
-        if self.warned is None:
-            self.warned = set()
-        if what in self.warned:
+        if what in self.extras.warned:
             return False
-        self.warned.add(what)
+        self.extras.warned.add(what)
         return True
+
+    def has_warned(self, what: str) -> bool:
+        """Whether a warning of that kind was given."""
+        return self._extras is not None and what in self._extras.warned
+
+    def watch(self, watcher: Callable[[Seat], None]) -> None:
+        """Have a function called when the stage has ended."""
+        self.extras.watchers.append(watcher)
 
     # -- start --
 
@@ -179,19 +217,14 @@ class Seat:
         stage.read_by(reader)
         self.watch(lambda _seat: reader.stop())
 
-    def watch(self, watcher: Callable[[Seat], None]) -> None:
-        """Have a function called when the stage has ended."""
-        if self.watchers is None:
-            self.watchers = []
-        self.watchers.append(watcher)
-
     def prepare_output(self, stage: Any, own: dict[str, Any]) -> None:
         """What a stage that emits has besides: a schema, a buffer, a dispatcher."""
         place = self.place
-        place.whole = own.get("whole", self.cls.whole)
-        place.buffer_size = own.get("buffer_size", self.cls.buffer_size)
-        place.keeps_first = own.get("buffer_keep", self.cls.buffer_keep) == "first"
         self.recipe.choose_dispatcher(place)
+        place.keep(
+            own.get("buffer_size", self.cls.buffer_size), own.get("buffer_keep", self.cls.buffer_keep) == "first",
+            own.get("whole", self.cls.whole),
+        )
         dtype = own.get("dtype", stage.dtype)
         if dtype is not None:
             place.set_schema(Schema.of(dtype))
@@ -206,14 +239,15 @@ class Seat:
 
     def seat_kernel(self, schema: Schema | None) -> None:
         """A native stage learns its schema: a source says it, a sink takes that of its first producer."""
-        if self.kernel is None:
-            self.kernel = self.stage.make_kernel(None if schema is None else schema)
-            self.place.seat_kernel(self.kernel)
-            self.kernel_schema = schema
-        elif schema is not None and schema != self.kernel_schema:
+        extras = self.extras
+        if extras.kernel is None:
+            extras.kernel = self.stage.make_kernel(None if schema is None else schema)
+            self.place.seat_kernel(extras.kernel)
+            extras.kernel_schema = schema
+        elif schema is not None and schema != extras.kernel_schema:
             raise SchemaError(
                 f"{self.name!r} ({self.cls.__name__}): got a second producer of {schema.describe()}, expected "
-                f"{self.kernel_schema.describe()} as from the first; convert one of them, or start two stages"
+                f"{extras.kernel_schema.describe()} as from the first; convert one of them, or start two stages"
             )
 
     # -- subscriptions --
@@ -585,8 +619,8 @@ class Seat:
 
     def forget_call(self, reply: Reply) -> None:
         """Nobody waits for this answer any more."""
-        if self.waiting_calls and reply in self.waiting_calls:
-            self.waiting_calls.remove(reply)
+        if self._extras is not None and reply in self._extras.waiting_calls:
+            self._extras.waiting_calls.remove(reply)
 
     def send_call(self, request: Any, reply: Reply) -> None:
         """A request on its way, unless nobody would ever answer."""
@@ -629,9 +663,7 @@ class Seat:
                 reply.fail(CallbackError(f"call to {self.name!r}: got {content!r}, but {self.cls.__name__} has no "
                                          "handle_call, expected one; define handle_call(self, request, reply)"))
                 return
-            if self.waiting_calls is None:
-                self.waiting_calls = []
-            self.waiting_calls.append(reply)
+            self.extras.waiting_calls.append(reply)
         self.place.post((kind, content, reply))
 
     def receive_in_order(self, message: Any, queued: Reply | None = None) -> None:
@@ -698,26 +730,30 @@ class Seat:
             reason = self.last_words(reason)
         self.reason = reason
         if isinstance(reason, BaseException):
-            self.traceback = reason.__traceback__
+            self.extras.traceback = reason.__traceback__
         for subscription in list(place.output_edges):
             subscription.put_end(reason)
         place.vacate()
-        if self.waiting_calls:
+        extras = self._extras
+        if extras is not None and extras.waiting_calls:
             self.fail_calls(
                 Closed(f"call to {self.name!r}: it ended ({reason!r}) before it answered; call a stage that runs"))
-        self.ended = True
         self.runtime.seat_ended(self)
-        if self._done is not None:
-            self._done.set(None)
-        for watcher in self.watchers or ():
+        extras = self._extras
+        if extras is None:
+            return
+        if extras.done is not None:
+            extras.done.set(None)
+        watchers, extras.watchers = extras.watchers, []
+        for watcher in watchers:
             watcher(self)
-        self.watchers = None
 
     def fail_calls(self, error: BaseException) -> None:
         """Nobody will answer those who wait."""
-        for reply in self.waiting_calls or ():
-            reply.fail(error)
-        self.waiting_calls = None
+        if self._extras is not None:
+            waiting, self._extras.waiting_calls = self._extras.waiting_calls, []
+            for reply in waiting:
+                reply.fail(error)
 
     def last_words(self, reason: Any) -> Any:
         """`terminate` and `result`; a failure in either is the stage's, unless it has one already."""
@@ -726,7 +762,9 @@ class Seat:
             if callback == "result" and isinstance(reason, BaseException):
                 break
             try:
-                self.value = function(*args)
+                value = function(*args)
+                if value is not None and callback == "result":
+                    self.extras.value = value
             except KeyboardInterrupt:
                 raise
             except BaseException as error:

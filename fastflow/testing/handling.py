@@ -280,7 +280,7 @@ def callbacks_return(kit: Kit) -> None:
     with fed(kit) as trial:
         trial.drive()
         unharmed(trial, "given the samples")
-        if "return" in (trial.stage._seat.warned or ()):
+        if trial.stage._seat.has_warned("return"):
             raise Broken("something returned from a callback, which was dropped", "None: a consumer emits nothing",
                          "make it an ff.ProducerConsumer, or return None")
     with fed(kit, stays=True) as trial:
