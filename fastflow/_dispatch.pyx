@@ -27,9 +27,9 @@ from fastflow._core cimport (
     FF_WHOLE, ff_mark, ring_acknowledge, ring_advance, ring_append, ring_ask, ring_init, ring_read,
 )
 from fastflow._pool cimport ff_count_down, ff_count_up, pool_anyway, pool_give, segment_release
-from fastflow._spans cimport spans_clear
+from fastflow._spans cimport ff_span, spans_clear
 from fastflow._turn cimport (
-    BLOCK, BY_PARTITION, CONFLATE, TO_ALL, TO_GREEDIEST, enqueue, ff_partition, list_input,
+    BLOCK, BY_PARTITION, CONFLATE, DROP, TO_ALL, TO_GREEDIEST, enqueue, ff_partition, list_input,
 )
 
 cdef enum:
@@ -204,6 +204,8 @@ cdef void ask_of_all(ff_edge *edge, int64_t n) noexcept nogil:
     cdef int64_t limit = dispatcher.limits[edge.rank]
     if edge.lag != BLOCK:
         edge.pending += n
+        if edge.latest != NULL:
+            send_latest(edge)
         if not dispatcher.blockers and edge.pending > edge.producer.pending:
             edge.producer.pending = edge.pending
         return
@@ -230,16 +232,56 @@ cdef void drop_unread(ff_edge *edge) noexcept nogil:
     edge.pending += ring_ask(ring, n)
 
 
+cdef void drop_latest(ff_edge *edge) noexcept nogil:
+    """Discard the newest batch that a reader had no room for."""
+    if edge.latest != NULL:
+        edge.discarded += edge.latest.n
+        segment_release(edge.latest.segment)
+        pool_give(edge.latest, sizeof(ff_span))
+        edge.latest = NULL
+
+
+cdef int keep_latest(ff_edge *edge, ff_segment *segment, int64_t slot, int64_t n, int32_t kind) noexcept nogil:
+    """Keep the newest batch for a reader that has asked for nothing; the hold passes on.  -1: no memory, it is discarded."""
+    drop_latest(edge)
+    edge.latest = <ff_span *> pool_anyway(sizeof(ff_span))
+    if edge.latest == NULL:
+        edge.discarded += n
+        return -1
+    edge.latest.segment, edge.latest.slot, edge.latest.n, edge.latest.kind = segment, slot, n, kind
+    return 0
+
+
+cdef void send_latest(ff_edge *edge) noexcept nogil:
+    """A reader has asked: the newest events of the newest batch, as many as it has asked for."""
+    cdef ff_span *latest = edge.latest
+    cdef int64_t part = latest.n if latest.n < edge.pending else edge.pending
+    cdef ff_ring *ring
+    if part < latest.n and latest.kind == FF_WHOLE:
+        return
+    ring = ring_of(edge)
+    ff_count_up(&latest.segment.holds, 1)
+    if ring == NULL or ring_append(ring, latest.segment, latest.slot + latest.n - part, part, latest.kind) < 0:
+        segment_release(latest.segment)
+        return
+    latest.n -= part
+    edge.pending -= part
+    drop_latest(edge)
+    list_input(edge)
+
+
 cdef int64_t make_way(ff_edge *edge, int64_t n, bint whole, int64_t *skipped) noexcept nogil:
     """How many of `n` events a reader gets that nobody waits for, and how many before those it misses."""
     cdef int64_t part
     if edge.lag == CONFLATE:
         drop_unread(edge)
+        drop_latest(edge)
     part = n if n < edge.pending else edge.pending
     if whole and part < n:
         part = 0
     skipped[0] = n - part if edge.lag == CONFLATE else 0
-    edge.discarded += n - part
+    if part or edge.lag == DROP:
+        edge.discarded += n - part              # a batch that conflates and finds no room at all is kept
     edge.pending -= part
     return part
 
@@ -264,6 +306,8 @@ cdef int32_t share_with_all(ff_place *place, ff_segment *segment, int64_t slot, 
         if edge.lag != BLOCK:
             part = make_way(edge, n, kind == FF_WHOLE, &skipped)
             if part == 0:
+                if edge.lag == CONFLATE:
+                    held -= keep_latest(edge, segment, slot, n, kind) == 0
                 continue
         ring = ring_of(edge)
         if ring == NULL or ring_append(ring, segment, slot + skipped, part, kind) < 0:

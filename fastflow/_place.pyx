@@ -114,8 +114,11 @@ cdef class Place(Router):
         enqueue(&self.c)
 
     def post_first(self, message):
+        if self.mail is None:
+            self.mail = deque()
         self.mail.appendleft(message)
         self.c.mail += 1
+        enqueue(&self.c)
 
     def fire(self, timer):
         """A timer is due."""
@@ -423,7 +426,8 @@ cdef class Place(Router):
         """Serve what waits in the buffer, else let the producer answer its demand."""
         cdef int64_t before = self.c.emitted, began = 0
         if self.c.buffered > 0 or self.c.drainable:
-            self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, 0
+            # Out of the buffer nothing is called but a dispatcher written in Python.
+            self.doing, self.callback, self.source, self.first, self.count = 0, "dispatch", NULL, self.c.emitted, 0
             try:
                 if self.drain() == 0:
                     self.c.parked = 1
@@ -433,8 +437,6 @@ cdef class Place(Router):
                 self.send_outbox()
             return 0
         self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, self.c.pending
-        if self.unshuffled:
-            self.shuffle()
         if self.c.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
             began = ff_now()
         self.in_turn = True

@@ -41,12 +41,18 @@ cdef class Router(Sender):
         """
         cdef Views views = Views(self.form, False, self)
         cdef ff_span other
+        doing, callback = self.doing, self.callback
+        self.doing, self.callback = 0, "the hash of the dispatcher"
         try:
             batch = views.give(span.segment, span.slot, span.n)
             replaced, ids, counts = self.dispatcher.route(batch, self.c.emitted)
             if replaced is not None:
-                if not self.collect(replaced, views, &other):
-                    other.n = 0
+                other.n = 0
+                try:
+                    self.collect(replaced, views, &other)
+                except Exception as error:
+                    error.add_note(f"in what the hash returned for events {self.c.emitted} to {self.c.emitted + span.n - 1}")
+                    raise
                 if other.n != span.n:
                     if other.n:
                         segment_release(other.segment)
@@ -61,6 +67,7 @@ cdef class Router(Sender):
             if not span.in_place:
                 segment_release(span.segment)
             raise
+        self.doing, self.callback = doing, callback
         return ids, counts
 
     cdef int scatter(self, ff_span *span, object route) except -1:
@@ -187,6 +194,7 @@ cdef class Router(Sender):
             if not taken:
                 break
             takers = []
+            shared = sum([len(share) for _edge, share in shares])
             try:
                 while shares:
                     edge, share = shares.pop()
@@ -198,6 +206,8 @@ cdef class Router(Sender):
                     self.send(<Edge> takers[i], self.spans[i].segment, self.spans[i].slot, self.spans[i].n, FF_LAP)
             finally:
                 self.drop_spans()
+            if shared < taken:
+                self.c.dispatcher.discarded += taken - shared       # nobody gets these
             events = None
             views.take_back()
             moved += taken

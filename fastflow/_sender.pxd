@@ -35,6 +35,7 @@ cdef class Sender(Output):
     cdef Views shared_views         # what all readers of a broadcast see
     cdef list routes                # of the turn's spans: partition numbers; None: not by partition
     cdef list infos                 # messages that come behind what waits; None: there are none
+    cdef bint info_is_due           # the first of them stands in the mail
     cdef list behind_input          # messages that come behind what has come in; None: there are none
 
     cdef int send_spans(self, ff_span *last, object last_route) except -1
@@ -49,4 +50,5 @@ cdef class Sender(Output):
     cdef int64_t drain(self) except -1
     cdef int scatter(self, ff_span *span, object route) except -1
     cdef int deliver_part(self, int32_t index) except -1
+    cdef bint has_left(self, list targets) except -1
     cdef ff_spans *spans_of(self, int32_t index)

@@ -24,14 +24,14 @@ from fastflow._core cimport (
     ring_read, ring_rewind, segment_hold, segment_release,
 )
 from fastflow._dispatch cimport (
-    count_sent, count_shared, greediest, join_dispatcher, leave_dispatcher, make_way, restamp, ring_of, settle_partition,
+    count_sent, count_shared, drop_latest, greediest, join_dispatcher, keep_latest, leave_dispatcher, make_way, restamp, ring_of, settle_partition,
     share_with_all,
 )
 from fastflow._output cimport Output
 from fastflow._pool cimport pool_give, segment_anyway
 from fastflow._spans cimport ff_span, ff_spans, spans_at, spans_drop_last, spans_insert, spans_push, spans_take
 from fastflow._turn cimport (
-    BLOCK, BY_PARTITION, BY_PROTOCOL, TO_ALL, TO_GREEDIEST, acknowledge, ask, asked_without_ring, enqueue, ff_edge, forget_input, list_input,
+    BLOCK, BY_PARTITION, BY_PROTOCOL, CONFLATE, TO_ALL, TO_GREEDIEST, acknowledge, ask, asked_without_ring, enqueue, ff_dispatcher, ff_edge, forget_input, list_input,
     list_input_first,
 )
 from fastflow._view cimport Form, Views, copy_into, form_of
@@ -55,6 +55,7 @@ cdef class Edge:
         self.c.selects = options.selector is not None
 
     def __dealloc__(self):
+        drop_latest(&self.c)
         if self.c.ring != NULL:
             ring_clear(self.c.ring)
             pool_give(self.c.ring, sizeof(ff_ring))
@@ -173,6 +174,7 @@ cdef class Edge:
         if producer.by_protocol:
             producer.host.consumer_left(self)
         self.c.retry = 0
+        drop_latest(&self.c)
         if ring != NULL and give_back:
             self.give_back()
         self.c.closed = 1
@@ -245,7 +247,7 @@ cdef class Edge:
         asked, sent, acked = self.counters
         if self.c.rank >= 0 and self.c.producer.dispatcher.kind == BY_PARTITION:
             return sent - acked + self.c.producer.dispatcher.parts[self.c.partition].queue.events
-        return sent - acked
+        return sent - acked + (self.c.latest.n if self.c.latest != NULL else 0)
 
     @property
     def discarded(self):
@@ -383,6 +385,10 @@ cdef class Sender(Output):
             return []
         return [i for i in range(self.c.dispatcher.partitions) if self.c.dispatcher.parts[i].full]
 
+    def events_of_partition(self, int32_t partition):
+        """Events that wait for a partition."""
+        return self.c.dispatcher.parts[partition].queue.events
+
     def partition_taken(self, int32_t partition):
         """The subscription that takes a partition; None: nobody does."""
         for edge in self.outputs:
@@ -506,7 +512,11 @@ cdef class Sender(Output):
             part, skipped = n, 0
             if edge.lag != BLOCK:
                 part = make_way(edge, n, kind == FF_WHOLE, &skipped)
-            if part:
+            if part == 0 and edge.lag == CONFLATE:
+                other = converted(self.form, (<Edge> edge.face).form, segment, slot, n)
+                if keep_latest(edge, other, 0, n, kind) < 0:
+                    segment_release(other)
+            elif part:
                 other = converted(self.form, (<Edge> edge.face).form, segment, slot + skipped, part)
                 if ring_of(edge) == NULL or ring_append(edge.ring, other, 0, part, kind) < 0:
                     segment_release(other)
@@ -536,6 +546,8 @@ cdef class Sender(Output):
             raise MemoryError("no memory for the buffer")
         if self.c.dispatcher.kind == BY_PROTOCOL:
             self.c.parked = 0
+            # It is asked even when nobody is there: it may throw events away.
+            self.c.drainable = self.c.dispatcher.consumers == 0
         if self.c.dispatcher.buffer_limit >= 0:
             self.trim(&self.c.dispatcher.buffer)
         self.c.buffered = self.c.dispatcher.buffer.events
@@ -583,15 +595,16 @@ cdef class Sender(Output):
         cdef ff_edge *edge
         cdef int32_t i
         cdef int64_t part, moved = 0
-        if self.c.drainable:
+        if self.c.dispatcher.kind == BY_PARTITION:
             for i in range(self.c.dispatcher.partitions):
                 if self.c.dispatcher.parts[i].drainable:
                     self.deliver_part(i)
                     moved += 1
-        if self.unshuffled:
-            self.shuffle()
         if self.c.dispatcher.kind == BY_PROTOCOL:
+            self.c.drainable = 0
             moved = self.serve_protocol()
+        elif self.unshuffled:
+            self.shuffle()
         while self.c.dispatcher.buffer.events > 0 and self.c.dispatcher.kind <= TO_ALL:
             span = spans_at(&self.c.dispatcher.buffer, 0)
             edge = NULL
@@ -627,15 +640,39 @@ cdef class Sender(Output):
 
     # -- messages in order with the events --
 
-    def info_behind_events(self, message):
-        """Have handle_info called when all that waits now has left; at once when nothing does."""
+    def info_waits(self, message):
+        """Whether a message must wait for what has come in, or for what waits to leave; it is passed on when that has."""
+        if self.inputs is None or self.outputs is None:
+            return self.outputs is not None and self.wait_behind_events(message)
+        waits = []
+        for edge in self.input_edges:
+            _asked, sent, acked = edge.counters
+            if sent > acked:
+                waits.append((edge, sent))
+        if not waits and self.behind_input is None:
+            return self.wait_behind_events(message)
+        if self.behind_input is None:
+            self.behind_input = []
+        self.behind_input.append((waits, message))
+        return True
+
+    def wait_behind_events(self, message):
+        """The same for what was emitted."""
+        if self.infos is None and self.waiting == 0:
+            return False
+        self.put_behind_events(message)
+        return True
+
+    def put_behind_events(self, message):
+        """Let a message wait for all that waits now, and for the messages before it."""
+        cdef ff_dispatcher *dispatcher = self.c.dispatcher
         cdef int32_t i
         targets = []
-        if self.c.dispatcher.buffer.events:
-            targets.append([-1, self.c.dispatcher.buffer.taken + self.c.dispatcher.buffer.events])
-        for i in range(self.c.dispatcher.partitions if self.c.dispatcher != NULL else 0):
-            if self.c.dispatcher.parts[i].queue.events:
-                targets.append([i, self.c.dispatcher.parts[i].queue.taken + self.c.dispatcher.parts[i].queue.events])
+        if dispatcher.buffer.events:
+            targets.append([-1, dispatcher.buffer.taken + dispatcher.buffer.events])
+        for i in range(dispatcher.partitions):
+            if dispatcher.parts[i].queue.events:
+                targets.append([i, dispatcher.parts[i].queue.taken + dispatcher.parts[i].queue.events])
         if self.infos is None:
             self.infos = []
         self.infos.append((targets, message))
@@ -644,15 +681,32 @@ cdef class Sender(Output):
     cdef ff_spans *spans_of(self, int32_t index):
         return &self.c.dispatcher.buffer if index < 0 else &self.c.dispatcher.parts[index].queue
 
-    def check_infos(self):
-        """Pass on the messages whose events have left."""
+    cdef bint has_left(self, list targets) except -1:
+        """Whether all that waited then has left."""
         cdef int32_t index
-        while self.infos:
-            for index, target in self.infos[0][0]:
-                if self.spans_of(index).taken < target:
-                    return
-            self.host.info_in_order(self.infos.pop(0)[1])
-        self.infos = None
+        for index, target in targets:
+            if self.spans_of(index).taken < target:
+                return False
+        return True
+
+    def check_infos(self):
+        """Have the first message handled, if its events have left; the others follow one by one."""
+        if self.infos and not self.info_is_due and self.has_left(self.infos[0][0]):
+            self.info_is_due = True
+            self.host.info_is_due()
+
+    def due_info(self):
+        """The message that is to be handled now."""
+        return self.infos[0][1]
+
+    def info_was_handled(self):
+        """The first message is done with."""
+        self.info_is_due = False
+        self.infos.pop(0)
+        if self.infos:
+            self.check_infos()
+        else:
+            self.infos = None
 
     def forget_newest(self):
         """The newest events were discarded: a message that came behind them comes behind what is left."""
@@ -662,26 +716,14 @@ cdef class Sender(Output):
                 index = pair[0]
                 pair[1] = min(pair[1], self.spans_of(index).taken + self.spans_of(index).events)
 
-    def info_behind_input(self, message):
-        """The same for a stage with input: first behind what has come in and was not handled yet."""
-        waits = []
-        for edge in self.input_edges:
-            _asked, sent, acked = edge.counters
-            if sent > acked:
-                waits.append((edge, sent))
-        if self.behind_input is None:
-            self.behind_input = []
-        self.behind_input.append((waits, message))
-        self.check_behind_input()
-
     def check_behind_input(self):
-        """Pass on the messages whose input was handled."""
+        """Pass on the messages whose input was handled: to behind what was emitted."""
         while self.behind_input:
             waits, message = self.behind_input[0]
             if any(not edge.closed and edge.counters[2] < position for edge, position in waits):
                 return
             self.behind_input.pop(0)
-            self.info_behind_events(message)
+            self.put_behind_events(message)
         self.behind_input = None
 
 

@@ -4,7 +4,7 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 from fastflow._core cimport ff_layout, ff_observe, ff_ring
 from fastflow._native cimport ff_kernel
-from fastflow._spans cimport ff_spans
+from fastflow._spans cimport ff_span, ff_spans
 
 
 cdef enum:
@@ -33,6 +33,7 @@ ctypedef struct ff_edge:
     int64_t pending                 # asked and not sent, as the dispatcher has counted it (not those of a broadcast)
     int64_t stamp                   # when its pending demand last changed: the older goes first among equals
     int64_t discarded               # events that it should have had and that were discarded
+    ff_span *latest                 # if it conflates: the newest batch, which it had no room for; else NULL
     int64_t retry                   # events of the delivery that a Retry has put off; 0: none
     int32_t rank                    # index among the producer's consumers; -1: it takes nothing
     int32_t partition               # which one it takes

@@ -30,7 +30,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastflow._scatter import count_ids, partition_ids
-from fastflow.errors import CallbackError, OptionError
+from fastflow.errors import CallbackError, OptionError, SchemaError
 
 __all__ = ["BroadcastDispatcher", "DemandDispatcher", "Dispatcher", "PartitionDispatcher", "dispatcher_of"]
 
@@ -164,12 +164,23 @@ class Dispatcher:
         taken, shares = answer
         if isinstance(taken, bool) or not hasattr(taken, "__index__") or not 0 <= taken <= len(events):
             raise CallbackError(f"{where}: got {taken!r} events taken, expected 0 to {len(events)}, all that wait")
+        if not isinstance(shares, Iterable):
+            raise CallbackError(f"{where}: got {shares!r} as shares, expected a list of (subscription, part); "
+                                "return [] to give nobody anything")
         left = dict(demands)
         batches = []
-        for subscription, part in shares:
+        for share in shares:
+            if not isinstance(share, tuple) or len(share) != 2:
+                raise CallbackError(f"{where}: got {share!r} as a share, expected (subscription, part)")
+            subscription, part = share
             if subscription not in left:
                 raise CallbackError(f"{where}: got a share for {subscription!r}, expected one of the subscriptions in `demands`")
-            batch = _part_of(events, part)
+            try:
+                batch = _part_of(events, part)
+                len(batch)
+            except (IndexError, TypeError) as error:
+                raise CallbackError(f"{where}: got {part!r} for {subscription!r}, expected a slice, an array of positions or a "
+                                    f"mask into {len(events)} events, or events ({error})") from error
             if len(batch) > left[subscription]:
                 raise CallbackError(f"{where}: got {len(batch)} events for {subscription!r}, expected at most the "
                                     f"{left[subscription]} that it has asked for; give it fewer")
@@ -204,7 +215,7 @@ class DemandDispatcher(Dispatcher):
 
     def __init__(self, shuffle: bool = False) -> None:
         if not isinstance(shuffle, bool):
-            raise OptionError(f"shuffle of a DemandDispatcher: got {shuffle!r}, expected True or False")
+            raise OptionError(f"shuffle of a DemandDispatcher: got {shuffle!r}, expected True or False; leave it out for False")
         self.shuffle = shuffle
 
     def dispatch(self, events: Any, demands: Demands) -> tuple[int, list[tuple[Any, Part]]]:
@@ -335,7 +346,7 @@ class PartitionDispatcher(Dispatcher):
         """
         n = len(events)
         if not callable(self.hash):
-            keys = events if self.hash is None else events[self.hash]
+            keys = events if self.hash is None else self._column(events)
             return None, *partition_ids(keys, len(self.names))
         try:
             answer = self.hash(events)
@@ -347,21 +358,29 @@ class PartitionDispatcher(Dispatcher):
             replaced, answer = answer
         return replaced, *count_ids(self._numbers(answer, n, first), len(self.names))
 
+    def _column(self, events: Any) -> Any:
+        """The column that the hash names."""
+        names = getattr(events, "columns", None)
+        if names is None or self.hash not in names:
+            there = f"columns {', '.join(names)}" if names else "events without columns"
+            raise SchemaError(f"hash of a PartitionDispatcher: got column {self.hash!r} of {there}, expected one that is there; "
+                              "give a function of the batch, or leave it out to hash whole events")
+        return events[self.hash]
+
     def _numbers(self, answer: Any, n: int, first: int) -> np.ndarray[Any, Any]:
         """Partition numbers out of what the hash function returned."""
         if isinstance(answer, (str, bytes)) or not isinstance(answer, (np.ndarray, Sequence)):
             raise CallbackError(
-                f"hash of a PartitionDispatcher: got {type(answer).__name__}, expected {n} partitions, one for each event; "
-                "return an integer array, or (events, partitions)"
+                f"hash of a PartitionDispatcher: got {type(answer).__name__} {answer!r} for events {first} to {first + n - 1}, expected {n} partitions, one "
+                "for each event; return an integer array, or (events, partitions)"
             )
         if len(answer) != n or getattr(answer, "ndim", 1) != 1:
             raise CallbackError(
                 f"hash of a PartitionDispatcher: got {np.shape(answer)} partitions for events {first} to {first + n - 1}, "
                 f"expected shape ({n},), one for each event"
             )
-        array = np.asarray(answer)
-        if self.counted or array.dtype.kind in "iu":
-            return self._counted(array, first)
+        if self.counted or (isinstance(answer, np.ndarray) and answer.dtype.kind in "iu"):
+            return self._counted(np.asarray(answer), first)
         return self._named(answer, first)
 
     def _counted(self, array: np.ndarray[Any, Any], first: int) -> np.ndarray[Any, Any]:
@@ -446,7 +465,7 @@ def _names(partitions: Any) -> tuple[Hashable, ...]:
         raise OptionError(f"{what}: got {partitions!r}, expected how many there are, or their names")
     n = partitions.__index__()
     if not 1 <= n <= 1 << 20:
-        raise OptionError(f"{what}: got {n}, expected 1 to {1 << 20}")
+        raise OptionError(f"{what}: got {n}, expected 1 to {1 << 20}; give as many as there are consumers")
     return tuple(range(n))
 
 

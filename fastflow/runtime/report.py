@@ -72,6 +72,8 @@ def stall_text(seats: Sequence[Seat]) -> str:
             reasons.append(f"{seat.name!r} waits for memory ({kept or 'nobody keeps any'} of batches)")
         elif place.suspended:
             reasons.append(f"{seat.name!r} has put off its turn")
+        elif place.full_partitions:
+            reasons.append(full_text(seat))
         elif seat.kind == "producer":
             deaf = getattr(seat.cls, "handle_demand", None) is Producer.handle_demand and not place.native
             if place.pending and deaf:
@@ -90,6 +92,18 @@ def stall_text(seats: Sequence[Seat]) -> str:
             for subscription in place.input_edges:
                 reasons.append(edge_text(subscription))
     return "; ".join(reasons)
+
+
+def full_text(seat: Seat) -> str:
+    """Which partitions keep a producer from being asked."""
+    place = seat.place
+    names = place.dispatcher.names
+    full = []
+    for number in place.full_partitions:
+        taker = place.partition_taken(number)
+        who = "that nobody takes" if taker is None else f"that {taker.consumer.name!r} has not asked for"
+        full.append(f"partition {names[number]!r} has {place.events_of_partition(number):,} events {who}")
+    return f"{seat.name!r} is asked for nothing, since the queue of a partition is full: {', '.join(full)}"
 
 
 def edge_text(subscription: Any) -> str:

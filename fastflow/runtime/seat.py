@@ -52,6 +52,12 @@ def _is_ours(filename: str) -> bool:
 
 _doors = threading.Lock()
 
+#: Which callback a message is for.
+CALLBACKS_OF_MAIL = {
+    "call": "handle_call", "cast": "handle_cast", "info": "handle_info", "info in order": "handle_info",
+    "due info": "handle_info", "again": "handle_cancel",
+}
+
 
 class Extras:
     """What most stages never need: it comes when it is needed, since there may be a million of them."""
@@ -468,11 +474,12 @@ class Seat:
                     self.answer(reply, value)
             elif kind == "again":
                 self.guarded(*content)
-            elif kind == "in order":
-                self.receive_in_order(content)
             elif kind == "cast":
                 self.place.take("handle_cast", stage.handle_cast, (content,))
-            else:
+            elif kind == "due info":
+                self.place.take("handle_info", stage.handle_info, (self.place.due_info(),))
+                self.place.info_was_handled()
+            elif kind == "info" or not self.place.info_waits(content):
                 self.place.take("handle_info", stage.handle_info, (content,))
         except Retry as pause:
             self.put_off(message, "mail", pause)
@@ -667,20 +674,14 @@ class Seat:
         self.place.post((kind, content, reply))
 
     def receive_in_order(self, message: Any, queued: Reply | None = None) -> None:
-        """A message that comes behind the events that wait now."""
-        if not self.ending:
-            if self.recipe.takes and self.recipe.emits:
-                self.place.info_behind_input(message)
-            elif self.recipe.emits:
-                self.place.info_behind_events(message)
-            else:
-                self.info_in_order(message)
+        """A message that comes behind the events that wait when its turn comes; in order with the other mail."""
+        self.receive("info in order", message, None)
         if queued is not None:
             queued.set(None)
 
-    def info_in_order(self, message: Any) -> None:
-        """The events before it have left: handle_info, in a turn of its own."""
-        self.place.post(("info", message, None))
+    def info_is_due(self) -> None:
+        """The events before a message have left: it comes before any other mail."""
+        self.place.post_first(("due info", None, None))
 
     # -- demand held back --
 
