@@ -133,7 +133,7 @@ class Model:
             reader = self.ready.pop(0)
             if reader.closed or reader.frozen or not reader.flight:
                 continue
-            if reader.crashing:
+            if reader.crashing and any(map(reader.keeps, reader.flight)):     # what is filtered out reaches no callback
                 self.close(reader)
             else:
                 reader.handle()
