@@ -1,4 +1,3 @@
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, Self, final
 
@@ -7,25 +6,18 @@ import numpy.typing as npt
 from typing_extensions import disjoint_base
 
 from fastflow._native import Kernel
-from fastflow._output import Edge, Output, Turns
+from fastflow._output import Turns
+from fastflow._router import Router
 from fastflow._scheduler import Timer
+from fastflow._sender import Edge
 
 # What is Any below is of a floor above: stages and messages.
 
 @final
-class Place(Output):
+class Place(Router):
     stage: Any
-    seed: int
-    mail: deque[Any]
-    due: deque[Timer]
-    def __new__(cls, turns: Turns, name: str, emits: bool) -> Self: ...
-    def seat(
-        self,
-        stage: Any,
-        state_names: tuple[str, ...],
-        handle_events: Callable[..., Any] | None,
-        handle_demand: Callable[..., Any] | None,
-    ) -> None: ...
+    def __new__(cls, turns: Turns, emits: bool) -> Self: ...
+    def seat(self, stage: Any, state_names: tuple[str, ...], answers: bool) -> None: ...
     def seat_kernel(self, kernel: Kernel) -> None: ...
     def first_commit(self) -> None: ...
     def vacate(self) -> None: ...
@@ -53,6 +45,10 @@ class Place(Output):
     def roll_back(self) -> None: ...
     @property
     def pending(self) -> int: ...
+    @property
+    def callback_seconds(self) -> float: ...
+    @property
+    def sampled_turns(self) -> int: ...
     @property
     def buffered(self) -> int: ...
     @property

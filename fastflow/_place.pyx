@@ -36,7 +36,7 @@ from fastflow._sender cimport Edge
 from fastflow._spans cimport ff_span
 from fastflow._state cimport State
 from fastflow._turn cimport (
-    BY_PARTITION, BY_PROTOCOL, DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first,
+    BY_PROTOCOL, DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first,
     ready, unlist_input,
 )
 from fastflow._view cimport Form, Views, copy_span, span_of_list

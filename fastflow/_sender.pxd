@@ -28,7 +28,7 @@ cdef class Edge:
 
 
 cdef class Sender(Output):
-    cdef readonly object dispatcher # as Python sees it
+    cdef readonly object dispatcher     # as Python sees it
     cdef list outputs               # Edges to its consumers; None: it emits nothing
     cdef object inputs              # Edges to its producers: None, one, or a list of them
     cdef public int32_t open_inputs

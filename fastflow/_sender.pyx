@@ -24,15 +24,15 @@ from fastflow._core cimport (
     ring_read, ring_rewind, segment_hold, segment_release,
 )
 from fastflow._dispatch cimport (
-    count_sent, count_shared, drop_latest, greediest, join_dispatcher, keep_latest, leave_dispatcher, make_way, restamp, ring_of, settle_partition,
-    share_with_all,
+    count_sent, count_shared, drop_latest, greediest, join_dispatcher, keep_latest, leave_dispatcher, make_way, restamp, ring_of,
+    settle_partition, share_with_all,
 )
 from fastflow._output cimport Output
 from fastflow._pool cimport pool_give, segment_anyway
 from fastflow._spans cimport ff_span, ff_spans, spans_at, spans_drop_last, spans_insert, spans_push, spans_take
 from fastflow._turn cimport (
-    BLOCK, BY_PARTITION, BY_PROTOCOL, CONFLATE, TO_ALL, TO_GREEDIEST, acknowledge, ask, asked_without_ring, enqueue, ff_dispatcher, ff_edge, forget_input, list_input,
-    list_input_first,
+    BLOCK, BY_PARTITION, BY_PROTOCOL, CONFLATE, TO_ALL, TO_GREEDIEST, acknowledge, ask, asked_without_ring, enqueue,
+    ff_dispatcher, ff_edge, forget_input, list_input, list_input_first,
 )
 from fastflow._view cimport Form, Views, copy_into, form_of
 
@@ -244,7 +244,7 @@ cdef class Edge:
     @property
     def waiting(self):
         """Events in flight, and those that wait for its partition."""
-        asked, sent, acked = self.counters
+        _asked, sent, acked = self.counters
         if self.c.rank >= 0 and self.c.producer.dispatcher.kind == BY_PARTITION:
             return sent - acked + self.c.producer.dispatcher.parts[self.c.partition].queue.events
         return sent - acked + (self.c.latest.n if self.c.latest != NULL else 0)

@@ -139,7 +139,7 @@ class Dispatcher:
 
     def _fresh(self) -> Dispatcher:
         """A copy for one stage."""
-        fresh = copy.copy(self)
+        fresh: Dispatcher = copy.copy(self)
         fresh.start()
         return fresh
 
@@ -155,11 +155,12 @@ class Dispatcher:
     def _checked_shares(
         self, name: str, events: Any, demands: Demands
     ) -> tuple[int, list[tuple[Any, Any]]]:
-        """What a dispatcher of the user's says about waiting events: how many are done with, and a batch for each taker."""
+        """What a dispatcher of the user's says about waiting events: how many are done with, and who gets what."""
         where = f"dispatch of the dispatcher of {name!r}"
         answer = self.dispatch(events, demands)
         if not isinstance(answer, tuple) or len(answer) != 2:
-            raise CallbackError(f"{where}: got {answer!r}, expected (taken, shares); return how many events are done with, "
+            raise CallbackError(f"{where}: got {answer!r}, expected (taken, shares); return how many events are done "
+                                "with, "
                                 "and a list of (subscription, part)")
         taken, shares = answer
         if isinstance(taken, bool) or not hasattr(taken, "__index__") or not 0 <= taken <= len(events):
@@ -174,12 +175,14 @@ class Dispatcher:
                 raise CallbackError(f"{where}: got {share!r} as a share, expected (subscription, part)")
             subscription, part = share
             if subscription not in left:
-                raise CallbackError(f"{where}: got a share for {subscription!r}, expected one of the subscriptions in `demands`")
+                raise CallbackError(f"{where}: got a share for {subscription!r}, expected one of the subscriptions "
+                                    "in `demands`")
             try:
                 batch = _part_of(events, part)
                 len(batch)
             except (IndexError, TypeError) as error:
-                raise CallbackError(f"{where}: got {part!r} for {subscription!r}, expected a slice, an array of positions or a "
+                raise CallbackError(f"{where}: got {part!r} for {subscription!r}, expected a slice, an array of "
+                                    "positions or a "
                                     f"mask into {len(events)} events, or events ({error})") from error
             if len(batch) > left[subscription]:
                 raise CallbackError(f"{where}: got {len(batch)} events for {subscription!r}, expected at most the "
@@ -215,7 +218,8 @@ class DemandDispatcher(Dispatcher):
 
     def __init__(self, shuffle: bool = False) -> None:
         if not isinstance(shuffle, bool):
-            raise OptionError(f"shuffle of a DemandDispatcher: got {shuffle!r}, expected True or False; leave it out for False")
+            raise OptionError(f"shuffle of a DemandDispatcher: got {shuffle!r}, expected True or False; leave it out "
+                              "for False")
         self.shuffle = shuffle
 
     def dispatch(self, events: Any, demands: Demands) -> tuple[int, list[tuple[Any, Part]]]:
@@ -292,20 +296,24 @@ class PartitionDispatcher(Dispatcher):
         self.numbers = {name: number for number, name in enumerate(self.names)}
         if hash is not None and not isinstance(hash, str) and not callable(hash):
             raise OptionError(
-                f"hash of a PartitionDispatcher: got {hash!r}, expected the name of a column, or a function from a batch to "
+                f"hash of a PartitionDispatcher: got {hash!r}, expected the name of a column, or a function from a "
+                "batch to "
                 "partitions; leave it out to hash whole events"
             )
         self.hash = hash
-        if queue_size is not None and (isinstance(queue_size, bool) or not isinstance(queue_size, int) or queue_size < 1):
+        number = isinstance(queue_size, int) and not isinstance(queue_size, bool)
+        if queue_size is not None and not (number and queue_size >= 1):
             raise OptionError(
-                f"queue_size of a PartitionDispatcher: got {queue_size!r}, expected a number of events from 1 up, or None"
+                f"queue_size of a PartitionDispatcher: got {queue_size!r}, expected a number of events from 1 up, or "
+                "None"
             )
         self.queue_size = queue_size
 
     def number_of(self, options: Mapping[str, Any], where: str) -> int:
         """The partition that a subscription's options name."""
         if "partition" not in options:
-            raise OptionError(f"{where}: got no partition, expected one of {self._list()}; subscribe with partition=...")
+            raise OptionError(f"{where}: got no partition, expected one of {self._list()}; subscribe with "
+                              "partition=...")
         name = options["partition"]
         wrong = self.counted and (isinstance(name, bool) or not hasattr(name, "__index__"))
         try:
@@ -363,7 +371,8 @@ class PartitionDispatcher(Dispatcher):
         names = getattr(events, "columns", None)
         if names is None or self.hash not in names:
             there = f"columns {', '.join(names)}" if names else "events without columns"
-            raise SchemaError(f"hash of a PartitionDispatcher: got column {self.hash!r} of {there}, expected one that is there; "
+            raise SchemaError(f"hash of a PartitionDispatcher: got column {self.hash!r} of {there}, expected one "
+                              "that is there; "
                               "give a function of the batch, or leave it out to hash whole events")
         return events[self.hash]
 
@@ -371,12 +380,14 @@ class PartitionDispatcher(Dispatcher):
         """Partition numbers out of what the hash function returned."""
         if isinstance(answer, (str, bytes)) or not isinstance(answer, (np.ndarray, Sequence)):
             raise CallbackError(
-                f"hash of a PartitionDispatcher: got {type(answer).__name__} {answer!r} for events {first} to {first + n - 1}, expected {n} partitions, one "
+                f"hash of a PartitionDispatcher: got {type(answer).__name__} {answer!r} for events {first} to "
+                f"{first + n - 1}, expected {n} partitions, one "
                 "for each event; return an integer array, or (events, partitions)"
             )
         if len(answer) != n or getattr(answer, "ndim", 1) != 1:
             raise CallbackError(
-                f"hash of a PartitionDispatcher: got {np.shape(answer)} partitions for events {first} to {first + n - 1}, "
+                f"hash of a PartitionDispatcher: got {np.shape(answer)} partitions for events {first} to "
+                f"{first + n - 1}, "
                 f"expected shape ({n},), one for each event"
             )
         if self.counted or (isinstance(answer, np.ndarray) and answer.dtype.kind in "iu"):
@@ -389,16 +400,19 @@ class PartitionDispatcher(Dispatcher):
             if array.dtype.kind == "f" and np.isnan(array).any():
                 wrong = int(np.isnan(array).argmax())
             elif array.dtype == object:
-                wrong = next((i for i, value in enumerate(array) if isinstance(value, bool) or not isinstance(value, int)), 0)
+                whole = [isinstance(value, int) and not isinstance(value, bool) for value in array]
+                wrong = whole.index(False) if False in whole else 0
             raise CallbackError(
-                f"hash of a PartitionDispatcher: got {array[wrong]!r} ({array.dtype}) at position {first + wrong}, expected "
+                f"hash of a PartitionDispatcher: got {array[wrong]!r} ({array.dtype}) at position {first + wrong}, "
+                "expected "
                 f"whole numbers from 0 to {len(self.names) - 1}, or -1 to discard the event; return an integer array"
             )
         bad = (array < -1) | (array >= len(self.names)) if array.dtype.kind == "i" else array >= len(self.names)
         if bad.any():
             wrong = int(bad.argmax())
             raise CallbackError(
-                f"hash of a PartitionDispatcher: got unknown partition {array[wrong]} at position {first + wrong}, expected "
+                f"hash of a PartitionDispatcher: got unknown partition {array[wrong]} at position {first + wrong}, "
+                "expected "
                 f"0 to {len(self.names) - 1}, or -1 to discard the event"
             )
         return np.ascontiguousarray(array, np.int64)
@@ -413,7 +427,8 @@ class PartitionDispatcher(Dispatcher):
                 number = None
             if number is None:
                 raise CallbackError(
-                    f"hash of a PartitionDispatcher: got unknown partition {name!r} at position {first + i}, expected one of "
+                    f"hash of a PartitionDispatcher: got unknown partition {name!r} at position {first + i}, "
+                    "expected one of "
                     f"{self._list()}, or None to discard the event"
                 )
             numbers[i] = number
@@ -451,13 +466,16 @@ def _names(partitions: Any) -> tuple[Hashable, ...]:
     """Names of partitions, checked."""
     what = "partitions of a PartitionDispatcher"
     if isinstance(partitions, (str, bytes)):
-        raise OptionError(f"{what}: got {partitions!r}, expected a number of them or a list of names; write [{partitions!r}]")
+        raise OptionError(f"{what}: got {partitions!r}, expected a number of them or a list of names; write "
+                          f"[{partitions!r}]")
     if isinstance(partitions, Iterable):
         names = tuple(partitions)
         try:
             different = len(set(names)) == len(names)
         except TypeError as error:
-            raise OptionError(f"{what}: got {names!r}, expected names that can be looked up ({error}); use text") from None
+            raise OptionError(
+                f"{what}: got {names!r}, expected names that can be looked up ({error}); use text"
+            ) from None
         if not names or not different:
             raise OptionError(f"{what}: got {names!r}, expected at least one name, and each once")
         return names
@@ -497,8 +515,10 @@ def dispatcher_of(value: Any, where: str) -> Dispatcher:
                           f"write ff.{value.__name__}(...)")
     if not isinstance(value, Dispatcher):
         raise OptionError(
-            f"dispatcher of {where}: got {value!r}, expected 'demand', 'broadcast', an ff.PartitionDispatcher(n), or one of "
+            f"dispatcher of {where}: got {value!r}, expected 'demand', 'broadcast', an ff.PartitionDispatcher(n), or "
+            "one of "
             "your own; derive it from ff.Dispatcher"
         )
-    value._check(where)
-    return value
+    dispatcher: Dispatcher = value
+    dispatcher._check(where)
+    return dispatcher

@@ -9,7 +9,8 @@
     lag          of a broadcast: what happens when the consumer has no room
     partition    of a partition dispatcher: which one the consumer takes
 
-What a dispatcher of the user's knows besides is passed on to it as it is.  Nothing here starts anything: give it numbers, it returns numbers or says what is wrong with them.
+What a dispatcher of the user's knows besides is passed on to it as it is.  Nothing here starts anything: give it
+numbers, it returns numbers or says what is wrong with them.
 """
 
 from __future__ import annotations

@@ -86,7 +86,9 @@ class Recipe:
             check_callbacks(stage)
             self.callbacks_checked = True
 
-    def prepare(self, producer: Seat, schema: Schema | None, given: dict[str, Any], options: SubscriptionOptions) -> None:
+    def prepare(
+        self, producer: Seat, schema: Schema | None, given: dict[str, Any], options: SubscriptionOptions
+    ) -> None:
         """Remember checked options of a subscription for the next stages."""
         if self.shared:
             self._joins[producer, id(given)] = (given, schema, options)

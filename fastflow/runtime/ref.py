@@ -95,8 +95,9 @@ class Subscription(Edge):
         Returns
         -------
         dict
-            ``asked``, ``sent`` and ``acked``, which only grow; ``buffered``, sent or waiting for it and not yet handled;
-            ``discarded``, what it should have had and never will.
+            ``asked``, ``sent`` and ``acked``, which only grow; ``buffered``, sent or waiting for it and not yet
+            handled; ``discarded``, what it should have had and never will (a reader that conflates acknowledges what
+            it discards; one that drops was never sent it).
         """
         asked, sent, acked = self.counters
         return {"asked": asked, "sent": sent, "acked": acked, "buffered": self.waiting, "discarded": self.discarded}
@@ -238,8 +239,8 @@ class Ref:
     def sync_info(self, message: Any, timeout: float | None = 5.0) -> None:
         """Send the stage a message that comes behind the events that wait now; return when it stands in line.
 
-        `handle_info` gets it when all that is buffered at this time has been sent, or discarded; at once when nothing is.
-        In a producer_consumer it comes behind the input that has arrived, too.
+        `handle_info` gets it when all that is buffered at this time has been sent, or discarded; at once when nothing
+        is.  In a producer_consumer it comes behind the input that has arrived, too.
 
         Parameters
         ----------

@@ -127,7 +127,8 @@ class Runtime:
         for entry in recipe.option("subscribe_to"):
             to, given = entry if isinstance(entry, tuple) else (entry, {})
             if not isinstance(given, dict):
-                raise TypeError(f"subscribe_to of {recipe.base_name}: got {entry!r}, expected a ref or name, or a pair of "
+                raise TypeError(f"subscribe_to of {recipe.base_name}: got {entry!r}, expected a ref or name, or a "
+                                "pair of "
                                 "one and a dict of options; write [(counter, dict(max_demand=100))]")
             producers.append((self.find(to)._seat, given))
         return producers
@@ -189,7 +190,8 @@ class Runtime:
             raise OptionError(f"start_many: got {n!r}, expected how many stages to start, from 0 up")
         _check_template(stage, options)
         if options.get("name") is not None:
-            raise OptionError(f"name of start_many: got {options['name']!r}, expected none, since {n} stages can't share it; "
+            raise OptionError(f"name of start_many: got {options['name']!r}, expected none, since {n} stages can't "
+                              "share it; "
                               "start one, or leave the name out")
         refs: list[Ref] = self.execute(self._start_many, stage, n, options)
         return refs
@@ -632,7 +634,8 @@ class Runtime:
         if seat.kind == "consumer":
             self.open_consumers -= 1
         if telemetry.listened():
-            telemetry.emit("stage.end", {"turns": seat.place.turn_count}, {"stage": seat.name, "reason": repr(seat.reason)})
+            tags = {"stage": seat.name, "reason": repr(seat.reason)}
+            telemetry.emit("stage.end", {"turns": seat.place.turn_count}, tags)
         if self._all_ended:
             self.scheduler.post(self._check_all_ended)
 

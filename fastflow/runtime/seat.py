@@ -261,10 +261,12 @@ class Seat:
     def subscribe(self, producer: Seat, given: dict[str, Any]) -> Subscription:
         """Join this stage to a producer; runs on the scheduler's thread."""
         if self.ending:
-            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it to run; "
+            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it "
+                         "to run; "
                          "start it again")
         if self.recipe.emits and (producer is self or self.runtime.is_upstream(self, producer)):
-            raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: that makes a cycle, expected events to flow "
+            raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: that makes a cycle, expected "
+                             "events to flow "
                              "one way; send what must go back as a cast")
         schema = producer.place.schema
         options = self.recipe.prepared(producer, schema, given) or self.check_options(producer, schema, given)
@@ -301,19 +303,21 @@ class Seat:
         return options
 
     def check_dispatcher(self, producer: Seat, options: SubscriptionOptions) -> None:
-        """Refuse a subscriber that the producer's dispatcher has no place for; warn of one that will be served worse."""
+        """Refuse a subscriber that the producer's dispatcher has no place for; warn of one that is served worse."""
         dispatcher = producer.place.dispatcher
         if dispatcher is None or isinstance(dispatcher, DemandDispatcher):
             self.compare_demand(producer, options.max_demand)
         elif isinstance(dispatcher, BroadcastDispatcher):
             if any(edge.producer_place is producer.place for edge in self.place.input_edges):
-                raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got a second one, expected one for each "
+                raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got a second one, expected "
+                                 "one for each "
                                  "consumer of a broadcast, which would get every event twice; the first one stays")
         elif isinstance(dispatcher, PartitionDispatcher):
             taken = producer.place.partition_taken(options.partition)
             if taken is not None:
                 raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got partition "
-                                 f"{options.given['partition']!r}, expected one that is free; {taken.consumer.name!r} takes it")
+                                 f"{options.given['partition']!r}, expected one that is free; "
+                                 f"{taken.consumer.name!r} takes it")
 
     def compare_demand(self, producer: Seat, most: int) -> None:
         """Consumers of different demand get different shares: say so once."""
@@ -346,18 +350,15 @@ class Seat:
         mode = "automatic"
         try:
             if self.recipe.hears_subscriptions:
-                mode = self.place.take(
-                    "handle_subscribe", self.stage.handle_subscribe, ("producer", given, subscription), subscription, False
-                )
+                args: tuple[Any, ...] = ("producer", given, subscription)
+                mode = self.place.take("handle_subscribe", self.stage.handle_subscribe, args, subscription, False)
                 if mode not in ("automatic", "manual"):
                     raise CallbackError(
                         f"handle_subscribe of {self.name!r}: got {mode!r}, expected 'automatic' or 'manual'"
                     )
             if producer.recipe.hears_subscriptions and not producer.ended:
-                producer.place.take(
-                    "handle_subscribe", producer.stage.handle_subscribe, ("consumer", given, subscription), subscription,
-                    False,
-                )
+                args = ("consumer", given, subscription)
+                producer.place.take("handle_subscribe", producer.stage.handle_subscribe, args, subscription, False)
         except BaseException:
             subscription.close(False)
             raise
@@ -383,7 +384,8 @@ class Seat:
         producer = old.producer_place.host
         options = {**old.options.given, **given}
         if self.ending:
-            raise Closed(f"resubscribe of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it to run")
+            raise Closed(f"resubscribe of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it "
+                         "to run")
         self.check_options(producer, producer.place.schema, options)
         if not old.closed:
             old.close(True)
@@ -689,7 +691,8 @@ class Seat:
         """Hold demand back, or let it go on."""
         if self.kind != "producer":
             word = "hold" if holding else "release"
-            raise OptionError(f"{word} of {self.name!r}: got a {self.kind}, expected a producer, since only a producer's demand "
+            raise OptionError(f"{word} of {self.name!r}: got a {self.kind}, expected a producer, since only a "
+                              "producer's demand "
                               "can be held back; hold the stage that it subscribes to")
         if not self.ending:
             self.place.hold(holding)
@@ -715,7 +718,8 @@ class Seat:
 
     def kill(self, reason: Any) -> None:
         """End at once, without a chance to clean up; whoever asked for it knows, so it is no failure of its own."""
-        self.end(Killed(f"stage {self.name!r} was killed ({reason}); start another, or use stop to let it clean up"), True)
+        text = f"stage {self.name!r} was killed ({reason}); start another, or use stop to let it clean up"
+        self.end(Killed(text), True)
 
     def end(self, reason: Any, killed: bool = False) -> None:
         """The stage ends: terminate, result, and word to its neighbours."""

@@ -552,7 +552,7 @@ class Trial:
     @property
     def discarded(self) -> int:
         """Events that the stage's buffer had no room for."""
-        return self.stage.statistics()["discarded"]
+        return self.stage._seat.place.discarded
 
     @property
     def failure(self) -> BaseException | None:

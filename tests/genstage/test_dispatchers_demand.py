@@ -279,7 +279,7 @@ def test_a_greater_maximum_than_the_others_have_is_one_warning_and_works(caplog)
 
 
 def test_a_greater_ask_than_ones_first_waits_and_overloads_nobody(caplog):
-    """GenStage 125. Better: what is asked beyond max_demand waits on the consumer's side, so there is nothing to warn of."""
+    """GenStage 125. Better: what is asked beyond max_demand waits on the consumer's side: nothing to warn of."""
     hub = Hub()
     reader = hub.join(capacity=10)
     hub.ask((reader, 2), (reader, 2), (reader, 1))
