@@ -488,7 +488,7 @@ def _names(partitions: Any) -> tuple[Hashable, ...]:
 
 
 #: Short names for those that need no options.
-_BY_NAME = {"demand": DemandDispatcher, "broadcast": BroadcastDispatcher}
+_BY_NAME: dict[str, type[Dispatcher]] = {"demand": DemandDispatcher, "broadcast": BroadcastDispatcher}
 
 
 def dispatcher_of(value: Any, where: str) -> Dispatcher:

@@ -21,7 +21,7 @@ except ImportError:
 if TYPE_CHECKING:
     from fastflow.runtime.seat import Seat
 
-__all__ = ["run_line", "stall_text", "table", "undelivered"]
+__all__ = ["Forgotten", "run_line", "stall_text", "table", "undelivered"]
 
 
 def table(seats: Sequence[Seat], closed: bool, driven: bool) -> str:
@@ -117,11 +117,28 @@ def edge_text(subscription: Any) -> str:
     return f"{consumer!r} has not asked {producer!r} for anything"
 
 
-def run_line(seats: Sequence[Seat], seconds: float) -> str:
+class Forgotten:
+    """What stages came to that the runtime no longer keeps."""
+
+    def __init__(self) -> None:
+        self.stages = self.events_in = self.events_out = 0
+
+    def add(self, seat: Seat) -> None:
+        """One stage more."""
+        self.stages += 1
+        if seat.kind == "producer":
+            self.events_in += seat.place.emitted
+        elif seat.kind == "consumer":
+            self.events_out += seat.place.handled
+
+
+def run_line(seats: Sequence[Seat], forgotten: Forgotten, seconds: float) -> str:
     """One line about a run that is over."""
-    events_in = sum(seat.place.emitted for seat in seats if seat.kind == "producer")
-    events_out = sum(seat.place.handled for seat in seats if seat.kind == "consumer")
-    return (f"run over: {events_in:,} events in, {events_out:,} out, {len(seats)} stages, {seconds:.3f} s, "
+    total = Forgotten()
+    total.stages, total.events_in, total.events_out = forgotten.stages, forgotten.events_in, forgotten.events_out
+    for seat in seats:
+        total.add(seat)
+    return (f"run over: {total.events_in:,} events in, {total.events_out:,} out, {total.stages} stages, {seconds:.3f} s, "
             f"peak memory {peak_memory_mib():,.0f} MiB")
 
 

@@ -27,7 +27,7 @@ from fastflow.errors import CallbackError, Closed, GraphError, NameTaken, NotDri
 from fastflow.runtime.outside import OutsideWork
 from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
-from fastflow.runtime.report import run_line, table, undelivered
+from fastflow.runtime.report import Forgotten, run_line, table, undelivered
 from fastflow.runtime.seat import Seat
 from fastflow.runtime.signals import ctrl_c
 from fastflow.stage import Stage, check_stage_options
@@ -36,6 +36,8 @@ __all__ = ["Runtime"]
 
 log = logging.getLogger("fastflow.runtime")
 
+#: Stages without a name that have ended, of which the runtime still knows at least; of older ones it keeps the sums.
+KEPT_ENDED = 1_000
 #: Stages that are started together without a look for garbage in between.
 MANY = 1_000
 #: Seconds between two looks at the memory while a stage waits for some.
@@ -73,8 +75,10 @@ class Runtime:
         self.seats: list[Seat] = []
         self.names: dict[str, Seat] = {}
         self.failures: dict[int, tuple[BaseException, Seat]] = {}
-        self.closed = False
+        self.closed = self._ending = False
         self.open_consumers = 0
+        self._ended_seats = 0
+        self._forgotten = Forgotten()
         self._open_seats = 0
         self._numbers: dict[str, int] = {}
         self._driver: int | None = None
@@ -593,13 +597,14 @@ class Runtime:
     def _end_all(self, warn: bool, reply: Reply | None = None) -> None:
         """Stop what is left, in reverse order; on the scheduler's thread."""
         if not self.closed:
+            self._ending = True
             if warn and not self.failures:
                 for line in undelivered(self.seats):
                     log.warning("%s", line)
             for seat in reversed(self.seats):
                 seat.end("shutdown")
             self.closed = True
-            log.info("%s", run_line(self.seats, time.monotonic() - self._began))
+            log.info("%s", run_line(self.seats, self._forgotten, time.monotonic() - self._began))
             telemetry.emit("run.end", {"seconds": time.monotonic() - self._began}, {"stages": len(self.seats)})
         self._thread_ends = True
         self._answer(self._quiet)
@@ -631,6 +636,10 @@ class Runtime:
     def seat_ended(self, seat: Seat) -> None:
         """A stage has ended: its name is free for another."""
         self._open_seats -= 1
+        self._ended_seats += 1
+        if self._ended_seats > KEPT_ENDED + len(self.seats) // 2 and not self._ending:
+            self._ended_seats = 0
+            self.scheduler.post(self._forget_oldest)
         if seat.kind == "consumer":
             self.open_consumers -= 1
         if telemetry.listened():
@@ -638,6 +647,19 @@ class Runtime:
             telemetry.emit("stage.end", {"turns": seat.place.turn_count}, tags)
         if self._all_ended:
             self.scheduler.post(self._check_all_ended)
+
+    def _forget_oldest(self) -> None:
+        """A runtime that starts stages all day long must not keep them all; refs that users hold go on working."""
+        if self._ending:
+            return
+        ended = [seat for seat in self.seats if seat.ended and not seat.named]
+        old = set(ended[:-KEPT_ENDED])
+        self.seats = [seat for seat in self.seats if seat not in old]
+        self._ended_seats = len(ended) - len(old)
+        for seat in old:
+            self._forgotten.add(seat)
+            seat.place.leave_queue()
+        self.scheduler.post(_let_go_of, old)
 
     def forget(self, seat: Seat) -> None:
         """Keep nothing of a stage that has ended."""

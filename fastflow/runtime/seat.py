@@ -152,6 +152,11 @@ class Seat:
         return f"{self.recipe.base_name}-{self.place.number}"
 
     @property
+    def named(self) -> bool:
+        """Whether the user gave it a name."""
+        return self._extras is not None and self._extras.name is not None
+
+    @property
     def ref(self) -> Ref:
         """What users hold of it."""
         if self._ref is None:
