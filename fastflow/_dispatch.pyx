@@ -10,7 +10,7 @@
     protocol    a dispatcher written in Python (`fastflow.dispatch`): what may be emitted is the sum, until it says less
 
 **A broadcast copies nothing.**  Every consumer has a ring of its own, and all of these rings point into the same
-segment: 24 bytes of a mark for each, whatever the batch is.  Demand is kept as a *limit* for each consumer, the position
+segment: 32 bytes of a mark for each, whatever the batch is.  Demand is kept as a *limit* for each consumer, the position
 in the broadcast up to which it has asked, which a delivery leaves as it is::
 
     position 700     limits  [1000, 900, 1200]     so 200 may come; delivered: position 900, limits as they were

@@ -244,6 +244,8 @@ cdef class Edge:
     @property
     def waiting(self):
         """Events in flight, and those that wait for its partition."""
+        if self.c.closed:
+            return 0
         _asked, sent, acked = self.counters
         if self.c.rank >= 0 and self.c.producer.dispatcher.kind == BY_PARTITION:
             return sent - acked + self.c.producer.dispatcher.parts[self.c.partition].queue.events
@@ -297,7 +299,7 @@ cdef class Sender(Output):
         self.unshuffled = shuffle
         if kind == BY_PARTITION:
             self.routes = []
-        if kind in (BY_PARTITION, BY_PROTOCOL):
+        if shuffle or kind in (BY_PARTITION, BY_PROTOCOL):
             self.c.fills_in_python = 1
 
     # -- subscriptions --
@@ -331,8 +333,14 @@ cdef class Sender(Output):
             self.inputs.remove(edge)
 
     def remove_output(self, Edge edge):
-        """The last one takes its place, so that a million can leave in any order."""
+        """The last one takes its place, so that a million can leave in any order; not where the order is a promise."""
         cdef Edge last = self.outputs[len(self.outputs) - 1]
+        cdef int32_t i
+        if self.c.dispatcher.kind == BY_PROTOCOL:
+            del self.outputs[edge.index]
+            for i in range(edge.index, <int32_t> len(self.outputs)):
+                (<Edge> self.outputs[i]).index = i
+            return
         self.outputs[edge.index] = last
         last.index = edge.index
         self.outputs.pop()
@@ -416,6 +424,7 @@ cdef class Sender(Output):
         for stamp, edge in enumerate(edges, self.c.dispatcher.stamps + 1):
             restamp(&(<Edge> edge).c, stamp)
         self.c.dispatcher.stamps += len(edges)
+        self.c.fills_in_python = any([(<Edge> edge).c.casts for edge in edges])
 
     # -- the commit --
 

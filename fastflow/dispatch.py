@@ -61,9 +61,9 @@ class Dispatcher:
     ...     def demand(self, demands):
     ...         return next(iter(demands.values()), 0)
     ...     def dispatch(self, events, demands):
-    ...         first, pending = next(iter(demands.items()))
+    ...         first, pending = next(iter(demands.items()), (None, 0))
     ...         n = min(len(events), pending)
-    ...         return n, [(first, slice(0, n))]
+    ...         return n, [(first, slice(0, n))] if n else []
     >>> rt = ff.Runtime()
     >>> numbers = rt.start(ff.Range(5), dispatcher=FirstOnly())
     >>> total, other = rt.start_many(ff.Sum(), 2, subscribe_to=[numbers])

@@ -149,7 +149,8 @@ class Ref:
         tag : object, optional
             A name for the subscription, your own.
         **options
-            ``max_demand``, ``min_demand`` (events), ``cancel``, ``convert``.
+            ``max_demand``, ``min_demand`` (events), ``cancel``, ``convert``, ``writable``; and what the producer's
+            dispatcher knows: ``selector``, ``lag``, ``partition``, or options of its own.
 
         Returns
         -------

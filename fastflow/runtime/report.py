@@ -57,6 +57,9 @@ def undelivered(seats: Sequence[Seat]) -> list[str]:
                 )
         if seat.place.buffered and not seat.ended:
             lines.append(f"{seat.name!r}: {seat.place.buffered} events are left in its buffer, which nobody asked for")
+        queued = seat.place.waiting - seat.place.buffered
+        if queued and not seat.ended:
+            lines.append(f"{seat.name!r}: {queued} events are left in the queues of its partitions, which nobody asked for")
     return lines
 
 

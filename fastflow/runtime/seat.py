@@ -327,7 +327,7 @@ class Seat:
     def compare_demand(self, producer: Seat, most: int) -> None:
         """Consumers of different demand get different shares: say so once."""
         others = producer.place.output_edges
-        if others and most > others[0].capacity and producer.warn_once("demand"):
+        if others and most != others[0].capacity and producer.warn_once("demand"):
             log.warning(
                 "producer %r: got a max_demand of %d beside one of %d; different maximum demands will overload greedy "
                 "consumers, since who asks for most is served first; give all of them the same",
