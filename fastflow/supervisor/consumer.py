@@ -89,8 +89,8 @@ class ConsumerSupervisor(Consumer):
     max_seconds : float, default 5.0
         ... within so many seconds end the supervisor.
     shutdown : float, "brutal", "infinity" or None, default 5.0
-        Seconds that children may take to end when the supervisor does: all are told at once.  "brutal": they are not
-        waited for; "infinity" or None: as long as it takes.  While it waits, no other stage takes a turn.
+        Seconds that children may take to end when the supervisor does: all are told at once.  "brutal": threads are
+        not waited for, and stages are ended without their `terminate`; "infinity" or None: as long as it takes.  While it waits, no other stage takes a turn.
     strategy : {"one_for_one"}
         There is no other: children know nothing of each other.
 
@@ -381,10 +381,11 @@ class ConsumerSupervisor(Consumer):
             self._tell_itself(_Bury())
 
     def _end_stage(self, seat: Seat) -> None:
+        end = partial(seat.kill, "brutal") if self._brutal else partial(seat.end, "shutdown")
         if seat.place.busy:
-            seat.runtime.execute_soon(seat.end, "shutdown")
+            seat.runtime.execute_soon(end)
         else:
-            seat.end("shutdown")
+            end()
 
     # -- from outside, between two turns --
 

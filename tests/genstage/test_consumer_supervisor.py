@@ -324,6 +324,24 @@ def test_brutal_waits_for_no_child(caplog):
     assert [record for record in caplog.records if record.levelno == logging.ERROR] == []
 
 
+@pytest.mark.parametrize(("shutdown", "cleaned_up"), [(5.0, ["shutdown"]), ("brutal", [])])
+def test_brutal_ends_stages_without_their_terminate(shutdown, cleaned_up):
+    """GenStage 164. A stage can be killed, other than a thread."""
+    said = []
+
+    class Careful(Job):
+        def terminate(self, reason):
+            said.append(reason)
+
+    _, _, sup = started(Careful([]), 1, shutdown=shutdown)
+    [child] = which_children(sup)
+
+    sup.stop()
+
+    assert not child.alive
+    assert said == cleaned_up
+
+
 def test_more_events_than_max_demand_are_an_error_in_the_log(caplog):
     """GenStage 165."""
     rt, feed, sup = started(Job([]), 1, 2, 3)
