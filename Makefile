@@ -97,11 +97,14 @@ tsan: $(VENV)/test
 	$(under-tsan) $(call loaded-from,tsan)
 	$(under-tsan) $(with-checks) tests/stress $(ARGS)
 
+# Segments pass through many hands there.
+dispatchers = $(wildcard tests/test_*dispatchers*.py tests/genstage/test_dispatchers*.py) tests/genstage/test_buffers.py tests/test_scatter.py
+
 asan: $(VENV)/test
 	$(call have,asan,libasan8)
 	CC=gcc FASTFLOW_SANITIZE=address $(PY) setup.py --quiet build
 	$(call under-asan,asan) $(call loaded-from,asan)
-	$(call under-asan,asan) $(with-checks) tests/stress $(wildcard tests/test_core*.py) $(ARGS)
+	$(call under-asan,asan) $(with-checks) tests/stress $(wildcard tests/test_core*.py) $(dispatchers) $(ARGS)
 	CC=gcc FASTFLOW_SANITIZE=address FASTFLOW_PLANT=overrun $(PY) setup.py --quiet build
 	@echo "a planted overrun must be caught:"
 	@if $(call under-asan,asan-overrun) $(PY) -P -c 'from fastflow import _pool; _pool._plant_overrun()' 2>build/asan-overrun/report; \
