@@ -171,6 +171,28 @@ class SaysSo(Counter):
         return super().handle_demand(min(demand, 5))
 
 
+class InTurn(ff.Dispatcher):
+    """One event to each consumer that has asked, in turn."""
+
+    def dispatch(self, events, demands):
+        asking = [subscription for subscription, pending in demands.items() if pending]
+        n = min(len(events), len(asking))
+        return n, [(asking[i], slice(i, i + 1)) for i in range(n)]
+
+
+class Child(ff.Consumer):
+    """Has nothing to do, and ends."""
+
+    def __init__(self, event):
+        pass
+
+    def setup(self):
+        self.finish()
+
+    def handle_events(self, events, source):
+        """Nobody sends it any."""
+
+
 GOOD = {
     "Range": (lambda: ff.Range(100), dict(expected=100)),
     "Range, empty": (lambda: ff.Range(0), dict(expected=0)),
@@ -193,6 +215,19 @@ GOOD = {
     "Burst into a small buffer": (Burst, dict(options=dict(buffer_size=3))),
     "Range, for two": (lambda: ff.Range(500), dict(subscribe=[{}, {}])),
     "Range, three at a time": (lambda: ff.Range(500), dict(subscribe=[dict(max_demand=3)])),
+    "Range, shuffled": (lambda: ff.Range(500), dict(options=dict(dispatcher=ff.DemandDispatcher(shuffle=True)),
+                                                    subscribe=[{}, {}])),
+    "Range, broadcast": (lambda: ff.Range(500), dict(options=dict(dispatcher="broadcast"), expected=500)),
+    "Range, broadcast to two": (lambda: ff.Range(500), dict(options=dict(dispatcher="broadcast"), subscribe=[{}, {}])),
+    "Counter, broadcast to two": (lambda: Counter(0, 100), dict(options=dict(dispatcher="broadcast"),
+                                                                subscribe=[{}, {}])),
+    "Range, partitioned": (lambda: ff.Range(500), dict(options=dict(dispatcher=ff.PartitionDispatcher(2)),
+                                                       subscribe=[dict(partition=0), dict(partition=1)])),
+    "Counter, partitioned": (lambda: Counter(0, 100), dict(options=dict(dispatcher=ff.PartitionDispatcher(["a", "b"])),
+                                                           subscribe=[dict(partition="b"), dict(partition="a")])),
+    "Counter, in turn": (lambda: Counter(0, 100), dict(options=dict(dispatcher=InTurn()), subscribe=[{}, {}])),
+    "Double, broadcast": (Double, dict(events=NUMBERS, options=dict(dispatcher="broadcast"), subscribe=[{}, {}])),
+    "ConsumerSupervisor": (lambda: ff.ConsumerSupervisor(Child(None)), dict(events=WORDS)),
     "Map": (lambda: ff.Map(lambda x: x * 2), dict(events=NUMBERS, expected=15)),
     "Map to itself": (lambda: ff.Map(lambda x: x), dict(events=PRICES, expected=5)),
     "Map to nothing": (lambda: ff.Map(lambda x: None), dict(events=NUMBERS, expected=0)),
