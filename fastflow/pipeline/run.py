@@ -8,6 +8,7 @@ from typing import Any
 from fastflow.errors import GraphError, Stalled, WaitTimeout
 from fastflow.pipeline.parts import assemble, check_names, consumers_ended, sink_of, source_of, step_of, stop_early
 from fastflow.runtime import Runtime
+from fastflow.runtime.options import wait_seconds
 from fastflow.runtime.report import stall_text
 
 __all__ = ["run"]
@@ -49,8 +50,7 @@ def run(source: Any, *stages: Any, timeout: float | None = None, seed: int = 0, 
     """
     if not stages:
         raise GraphError("run: got a source alone, expected a sink behind it; end with ff.Collect(), say")
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0):
-        raise ValueError(f"timeout of run: got {timeout!r}, expected seconds from 0 up, or None")
+    wait_seconds(timeout, "run")
     deadline = None if timeout is None else time.monotonic() + timeout
     rt = Runtime(seed=seed)
     try:

@@ -330,6 +330,7 @@ class Batches(Iterator[Any]):
         if hatch.ended:
             return
         _not_in_a_callback(rt)
+        rt.must_not_be_paused("stream")
         self._be_driven()
         self._in_hand = False
         if not rt.driven:

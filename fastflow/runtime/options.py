@@ -15,13 +15,15 @@ numbers, it returns numbers or says what is wrong with them.
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any, NamedTuple
 
 from fastflow.dispatch import LAGS, BroadcastDispatcher, Dispatcher, PartitionDispatcher
 from fastflow.errors import DemandError, OptionError, nearest
 from fastflow.schema import Schema
 
-__all__ = ["CANCEL_MODES", "SubscriptionOptions", "default_max_demand", "event_count", "subscription_options"]
+__all__ = ["CANCEL_MODES", "SubscriptionOptions", "default_max_demand", "event_count", "subscription_options",
+           "wait_seconds"]
 
 #: Bytes of events on their way by default: half of an L2 cache, the same on every machine.
 DEFAULT_BYTES = 256 * 1024
@@ -79,6 +81,13 @@ def event_count(value: Any, what: str, least: int = 0) -> int:
         expected = "0 or more; give a number of events" if not least else f"at least {least}; ask for some events"
         raise DemandError(f"{what}: got {n}, expected {expected}")
     return n
+
+
+def wait_seconds(timeout: Any, what: str) -> float | None:
+    """Check how long to wait: seconds, or None for ever."""
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout >= 0):
+        raise ValueError(f"timeout of {what}: got {timeout!r}, expected seconds from 0 up, or None to wait for ever")
+    return timeout  # type: ignore[return-value]  # Real: also a number of NumPy's
 
 
 def subscription_options(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow._scheduler import Reply
 from fastflow._sender import Edge
-from fastflow.runtime.options import event_count
+from fastflow.runtime.options import event_count, wait_seconds
 
 if TYPE_CHECKING:
     from fastflow.runtime.seat import Seat
@@ -205,6 +205,9 @@ class Ref:
         NotDriven
             Nobody drives the runtime, so nobody would answer.
         """
+        what = f"call to {self.name!r}"
+        timeout = wait_seconds(timeout, what)
+        self._seat.runtime.must_not_be_paused(what)
         return self._seat.call(request, timeout)
 
     async def acall(self, request: Any, timeout: float | None = 5.0) -> Any:
@@ -227,7 +230,7 @@ class Ref:
         WaitTimeout, Closed, NotDriven
             As `call` does.
         """
-        return await self._seat.acall(request, timeout)
+        return await self._seat.acall(request, wait_seconds(timeout, f"call to {self.name!r}"))
 
     def cast(self, request: Any) -> None:
         """Tell the stage something; `handle_cast` gets it."""
@@ -251,6 +254,7 @@ class Ref:
             Seconds to wait; None for ever.
         """
         seat = self._seat
+        timeout = wait_seconds(timeout, f"sync_info of {self.name!r}")
         if seat.runtime.here:
             seat.runtime.execute_soon(seat.receive_in_order, message)
             return
@@ -288,6 +292,7 @@ class Ref:
             Seconds to wait until it has ended; None for ever.
         """
         seat = self._seat
+        timeout = wait_seconds(timeout, f"kill of {self.name!r}")
         seat.runtime.execute_soon(seat.kill, reason)
         if not seat.runtime.here:
             seat.wait_done("kill", timeout)
@@ -295,6 +300,7 @@ class Ref:
     def stop(self, reason: Any = "shutdown", timeout: float | None = 5.0) -> None:
         """Stop the stage after the turn under way, and wait until it has ended."""
         seat = self._seat
+        timeout = wait_seconds(timeout, f"stop of {self.name!r}")
         seat.runtime.execute_soon(seat.end, "shutdown" if reason is None else reason)
         if not seat.runtime.here:
             seat.wait_done("stop", timeout)
@@ -312,7 +318,7 @@ class Ref:
         str or BaseException
             "normal", "shutdown", or what killed it.  A failure that was joined counts as fetched.
         """
-        self._seat.wait_done("join", timeout)
+        self._wait("join", timeout)
         self._seat.fetch()
         return self._seat.reason
 
@@ -329,11 +335,18 @@ class Ref:
         BaseException
             What killed the stage, as it was raised, with a note that says where.
         """
-        self._seat.wait_done("result", timeout)
+        self._wait("result", timeout)
         self._seat.fetch()
         if isinstance(self._seat.reason, BaseException):
             raise self._seat.reason.with_traceback(self._seat.extras.traceback)
         return self._seat.value
+
+    def _wait(self, what: str, timeout: float | None) -> None:
+        """Wait until the stage has ended, which takes turns."""
+        timeout = wait_seconds(timeout, f"{what} of {self.name!r}")
+        if self.alive:
+            self._seat.runtime.must_not_be_paused(f"{what} of {self.name!r}")
+        self._seat.wait_done(what, timeout)
 
     def estimate_buffered_count(self) -> int:
         """Events emitted and not yet sent: in the buffer, and in the queues of partitions."""

@@ -24,6 +24,7 @@ from typing import Any
 from fastflow import telemetry
 from fastflow._scheduler import Reply, Scheduler
 from fastflow.errors import CallbackError, Closed, GraphError, NameTaken, NotDriven, OptionError, WaitTimeout
+from fastflow.runtime.options import wait_seconds
 from fastflow.runtime.outside import OutsideWork
 from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
@@ -82,6 +83,7 @@ class Runtime:
         self._open_seats = 0
         self._numbers: dict[str, int] = {}
         self._driver: int | None = None
+        self._pausers: list[int] = []           # threads that are inside of `paused`
         self._thread: threading.Thread | None = None
         self._thread_ends = False
         self._quiet: list[Reply] = []
@@ -276,8 +278,9 @@ class Runtime:
     def paused(self) -> Iterator[None]:
         """No stage takes a turn inside the block, so that nobody misses the start.
 
-        Stages can be started and subscribed, and messages be sent; events move when the block is left.  Blocks may be
-        nested, and on a runtime that nobody drives they change nothing.
+        Stages can be started and subscribed, and messages be sent; events move when the block is left.  So to wait
+        inside it, for a result, a call or a batch, is an error.  Blocks may be nested, and on a runtime that nobody
+        drives they change nothing.
 
         Examples
         --------
@@ -290,10 +293,18 @@ class Runtime:
         [10, 10, 10]
         """
         self.execute(self.scheduler.hold_turns, 1)
+        self._pausers.append(threading.get_ident())
         try:
             yield
         finally:
+            self._pausers.remove(threading.get_ident())
             self.execute(self.scheduler.hold_turns, -1)
+
+    def must_not_be_paused(self, what: str) -> None:
+        """Refuse to wait for turns that this very thread holds up."""
+        if threading.get_ident() in self._pausers:
+            raise NotDriven(f"{what}: got a wait inside of `with rt.paused():`, where no stage takes a turn, so it would wait "
+                            "for ever; leave that block first")
 
     # -- the scheduler's thread --
 
@@ -501,10 +512,12 @@ class Runtime:
         dict
             What the stages that were given a name came to.
         """
+        timeout = wait_seconds(timeout, "run")
         self._must_be_open("run")
         if self._driver is not None:
             raise RuntimeError("run: got a runtime that is driven already, expected one that is not; leave its `with` "
                                "block first")
+        self.must_not_be_paused("run")
         deadline = None if timeout is None else time.monotonic() + timeout
         in_time = False
         try:
@@ -538,9 +551,11 @@ class Runtime:
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until every stage has ended."""
+        timeout = wait_seconds(timeout, "join")
         if self.closed:
             return
         self.must_be_driven("join")
+        self.must_not_be_paused("join")
         reply = Reply()
         self.scheduler.post(self._join, reply)
         reply.wait(timeout, "join of a runtime")
@@ -555,10 +570,12 @@ class Runtime:
 
     def drain(self, timeout: float | None = None) -> None:
         """Let the sources emit no more, and wait until what is on its way has been handled."""
+        timeout = wait_seconds(timeout, "drain")
         if self.closed:
             return
         if self.driven:
             self.must_be_driven("drain")
+            self.must_not_be_paused("drain")
         self.execute(self._drain)
         if self.driven:
             self._wait_quiet(timeout)
@@ -570,7 +587,7 @@ class Runtime:
 
     def stop(self, timeout: float | None = 5.0) -> None:
         """Stop every stage, the last started first, and close the runtime."""
-        self._stop_all(warn=True, timeout=timeout)
+        self._stop_all(warn=True, timeout=wait_seconds(timeout, "stop"))
 
     def _stop_all(self, warn: bool, timeout: float | None = 5.0) -> None:
         timeout = self.outside_work.with_grace(timeout)
