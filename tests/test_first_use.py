@@ -99,3 +99,49 @@ def test_a_timeout_that_is_no_time_is_refused(wait, timeout):
         with pytest.raises(ValueError, match=r"timeout of .*: got .*, expected seconds from 0 up, or None to wait for ever"):
             wait(rt, ref, timeout)
         assert ref.call("still there?", timeout=np.float64(5)) == "still there?"
+
+
+# -- reasons why nothing moves --
+
+
+def test_events_of_a_partition_that_nobody_took_are_a_warning(caplog):
+    rt = ff.Runtime()
+    numbers = rt.start(Count(9), name="numbers", dispatcher=ff.PartitionDispatcher(3, hash=lambda batch: batch % 3))
+    taken = rt.start(ff.Count(), subscribe_to=[(numbers, {"partition": 1})])
+    rt.run()
+    assert taken.result() == 3
+    assert caplog.messages == [
+        "'numbers': 6 events are left in its partitions: partition 0 has 3 events that nobody takes, "
+        "partition 2 has 3 events that nobody takes"
+    ]
+
+
+def test_a_stall_names_the_partitions_that_keep_a_producer_from_ending():
+    class Thirds(Count):
+        dispatcher = ff.PartitionDispatcher(3, hash=lambda batch: batch % 3)
+
+    with pytest.raises(ff.Stalled, match="'Thirds-1' has events in its partitions: partition 0 has 3 events that nobody takes"):
+        ff.run(Thirds(9), ff.Count(), partition=1)
+
+
+def test_a_report_on_many_partitions_stays_short(caplog):
+    rt = ff.Runtime()
+    numbers = rt.start(Count(1000), name="numbers", dispatcher=ff.PartitionDispatcher(1000, hash=lambda batch: batch))
+    rt.start(ff.Count(), subscribe_to=[(numbers, {"partition": 1})])
+    rt.run()
+    assert caplog.messages[0].endswith("partition 8 has 1 events that nobody takes, and 991 more partitions have some")
+
+
+def test_a_stall_names_a_producer_that_is_held():
+    class Held(Count):
+        hold = True
+
+    with pytest.raises(ff.Stalled, match=r"'Held-1' is held back, and was asked for 32,768 events; call release\(\)"):
+        ff.run(Held(), ff.Count())
+
+
+def test_a_producer_that_is_held_to_the_end_is_a_warning(caplog):
+    rt = ff.Runtime()
+    rt.connect(rt.start(Count(), hold=True), ff.Count())
+    rt.run()
+    assert caplog.messages == ["'Count-1' was held back to the end, so its consumers had nothing more of it; call release() on its ref"]

@@ -55,11 +55,16 @@ def undelivered(seats: Sequence[Seat]) -> list[str]:
                     f"{seat.name!r} -> {subscription.consumer.name!r}: {sent - acked} events are left undelivered "
                     f"(asked {asked}, sent {sent}, acked {acked})"
                 )
-        if seat.place.buffered and not seat.ended:
-            lines.append(f"{seat.name!r}: {seat.place.buffered} events are left in its buffer, which nobody asked for")
-        queued = seat.place.waiting - seat.place.buffered
-        if queued and not seat.ended:
-            lines.append(f"{seat.name!r}: {queued} events are left in the queues of its partitions, which nobody asked for")
+        if seat.ended:
+            continue
+        buffered = seat.place.buffered
+        if buffered:
+            lines.append(f"{seat.name!r}: {buffered} events are left in its buffer, which nobody asked for")
+        if seat.place.waiting > buffered:
+            lines.append(f"{seat.name!r}: {seat.place.waiting - buffered} events are left in its partitions: {queues_text(seat)}")
+        if seat.place.held and seat.place.output_edges:
+            lines.append(f"{seat.name!r} was held back to the end, so its consumers had nothing more of it; call release() on "
+                         "its ref")
     return lines
 
 
@@ -77,6 +82,10 @@ def stall_text(seats: Sequence[Seat]) -> str:
             reasons.append(f"{seat.name!r} has put off its turn")
         elif place.full_partitions:
             reasons.append(full_text(seat))
+        elif place.held:
+            reasons.append(f"{seat.name!r} is held back, and was asked for {place.pending:,} events; call release() on its ref")
+        elif place.waiting > place.buffered and (place.finishing or not place.pending):
+            reasons.append(f"{seat.name!r} has events in its partitions: {queues_text(seat)}")
         elif seat.kind == "producer":
             deaf = getattr(seat.cls, "handle_demand", None) is Producer.handle_demand and not place.native
             if place.pending and deaf:
@@ -99,14 +108,24 @@ def stall_text(seats: Sequence[Seat]) -> str:
 
 def full_text(seat: Seat) -> str:
     """Which partitions keep a producer from being asked."""
+    full = queues_text(seat, seat.place.full_partitions)
+    return f"{seat.name!r} is asked for nothing, since the queue of a partition is full: {full}"
+
+
+def queues_text(seat: Seat, numbers: Sequence[int] | None = None) -> str:
+    """What waits in partitions, and for whom; those that are empty are left out."""
     place = seat.place
     names = place.dispatcher.names
-    full = []
-    for number in place.full_partitions:
+    if numbers is None:
+        numbers = [number for number in range(len(names)) if place.events_of_partition(number)]
+    queues = []
+    for number in numbers[:8]:
         taker = place.partition_taken(number)
         who = "that nobody takes" if taker is None else f"that {taker.consumer.name!r} has not asked for"
-        full.append(f"partition {names[number]!r} has {place.events_of_partition(number):,} events {who}")
-    return f"{seat.name!r} is asked for nothing, since the queue of a partition is full: {', '.join(full)}"
+        queues.append(f"partition {names[number]!r} has {place.events_of_partition(number):,} events {who}")
+    if len(numbers) > 8:
+        queues.append(f"and {len(numbers) - 8} more partitions have some")
+    return ", ".join(queues)
 
 
 def edge_text(subscription: Any) -> str:
