@@ -145,3 +145,26 @@ def test_a_producer_that_is_held_to_the_end_is_a_warning(caplog):
     rt.connect(rt.start(Count(), hold=True), ff.Count())
     rt.run()
     assert caplog.messages == ["'Count-1' was held back to the end, so its consumers had nothing more of it; call release() on its ref"]
+
+
+def test_a_result_that_does_not_come_in_time_says_why_when_nothing_moves():
+    class Forgetful(ff.Producer):
+        dtype = "int64"
+
+        def handle_demand(self, demand):
+            return None
+
+    with ff.Runtime() as rt:
+        total = rt.start(ff.Sum(), subscribe_to=[rt.start(Forgetful())])
+        with pytest.raises(ff.WaitTimeout) as raised:
+            total.result(timeout=0.05)
+        assert raised.value.__notes__[0].startswith("nothing moves: 'Forgetful-1' was asked for 32,768 events and gave none")
+
+
+def test_a_result_that_does_not_come_in_time_blames_nobody_while_something_moves():
+    with ff.Runtime() as rt:
+        count = rt.start(ff.Count(), subscribe_to=[rt.start(ff.Range(0, None))])
+        with pytest.raises(ff.WaitTimeout) as raised:
+            count.result(timeout=0.01)
+        assert not hasattr(raised.value, "__notes__")
+        count.stop()

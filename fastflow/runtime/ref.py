@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastflow._scheduler import Reply
 from fastflow._sender import Edge
+from fastflow.errors import WaitTimeout
 from fastflow.runtime.options import event_count, wait_seconds
 
 if TYPE_CHECKING:
@@ -346,7 +347,13 @@ class Ref:
         timeout = wait_seconds(timeout, f"{what} of {self.name!r}")
         if self.alive:
             self._seat.runtime.must_not_be_paused(f"{what} of {self.name!r}")
-        self._seat.wait_done(what, timeout)
+        try:
+            self._seat.wait_done(what, timeout)
+        except WaitTimeout as error:
+            why = self._seat.runtime.why_nothing_moves()
+            if why:
+                error.add_note(f"nothing moves: {why}")
+            raise
 
     def estimate_buffered_count(self) -> int:
         """Events emitted and not yet sent: in the buffer, and in the queues of partitions."""

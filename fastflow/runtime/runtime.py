@@ -28,7 +28,7 @@ from fastflow.runtime.options import wait_seconds
 from fastflow.runtime.outside import OutsideWork
 from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
-from fastflow.runtime.report import Forgotten, run_line, table, undelivered
+from fastflow.runtime.report import Forgotten, run_line, stall_text, table, undelivered
 from fastflow.runtime.seat import Seat
 from fastflow.runtime.signals import ctrl_c
 from fastflow.stage import Stage, check_stage_options
@@ -358,6 +358,21 @@ class Runtime:
         if self._driver == threading.get_ident():
             raise CallbackError(f"{what}: got a call from a callback, expected one from another thread, since it would "
                                 "wait for itself; use cast")
+
+    def why_nothing_moves(self) -> str:
+        """What each stage waits for, unless something moves; the driver is asked, but not for long."""
+        scheduler, reply = self.scheduler, Reply()
+
+        def look() -> None:
+            moves = not scheduler.idle or scheduler.next_due() is not None or self.outside_work.count
+            reply.set("" if moves else stall_text(self.seats))
+
+        scheduler.post(look)
+        try:
+            why: str = reply.wait(0.1)
+        except WaitTimeout:
+            return ""
+        return why
 
     def _must_be_open(self, what: str) -> None:
         if self.closed:
