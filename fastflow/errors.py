@@ -153,7 +153,7 @@ class Retry(Exception):
         return f"the same turn again in {self.after} s"
 
 
-def nearest(what: str, got: str, valid: Iterable[str]) -> str:
+def nearest(what: str, got: str, valid: Iterable[str], elsewhere: str = "") -> str:
     """Text of an error about an unknown word, with the nearest valid one.
 
     Parameters
@@ -164,6 +164,8 @@ def nearest(what: str, got: str, valid: Iterable[str]) -> str:
         The word.
     valid : iterable of str
         The words that would have been right.
+    elsewhere : str, optional
+        Where the word would have been right, if that is known.
 
     Returns
     -------
@@ -178,5 +180,5 @@ def nearest(what: str, got: str, valid: Iterable[str]) -> str:
 
     words = sorted(valid)
     close = difflib.get_close_matches(got, words, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "see the list"
+    hint = elsewhere or (f"did you mean {close[0]!r}?" if close else "see the list")
     return f"unknown {what}: got {got!r}, expected one of {', '.join(words)}; {hint}"

@@ -35,7 +35,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastflow._place import StageBase
-from fastflow.dispatch import dispatcher_of
+from fastflow.dispatch import BroadcastDispatcher, PartitionDispatcher, dispatcher_of
 from fastflow.errors import GraphError, OptionError, StateError, nearest
 from fastflow.schema import Schema
 
@@ -282,6 +282,12 @@ STAGE_OPTIONS = (
     "whole",
 )
 
+#: Options of every subscription.
+EDGE_OPTIONS = ("cancel", "convert", "max_demand", "min_demand", "tag", "writable")
+
+#: The same, and those that only some dispatchers know.
+SUBSCRIPTION_OPTIONS = (*EDGE_OPTIONS, *BroadcastDispatcher.options, *PartitionDispatcher.options)
+
 _FIXED = frozenset(
     name
     for cls in (Stage, Producer, Consumer, ProducerConsumer, StageBase)
@@ -334,7 +340,10 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
     """
     for name in options:
         if name not in STAGE_OPTIONS:
-            raise OptionError(nearest("option", name, STAGE_OPTIONS))
+            elsewhere = ""
+            if name in SUBSCRIPTION_OPTIONS:
+                elsewhere = f"it belongs to a subscription, write subscribe_to=[(producer, dict({name}=...))]"
+            raise OptionError(nearest("option", name, STAGE_OPTIONS, elsewhere))
     if kind_of(cls) == "consumer":
         for name in ("buffer_keep", "buffer_size", "dispatcher", "dtype", "whole"):
             if name in options:

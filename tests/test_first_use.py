@@ -168,3 +168,24 @@ def test_a_result_that_does_not_come_in_time_blames_nobody_while_something_moves
             count.result(timeout=0.01)
         assert not hasattr(raised.value, "__notes__")
         count.stop()
+
+
+# -- options in the wrong place --
+
+
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (lambda: ff.Runtime().start(Echo(), max_demand=3), r"write subscribe_to=\[\(producer, dict\(max_demand=...\)\)\]"),
+        (lambda: ff.Runtime().start(Echo(), partition=0), r"write subscribe_to=\[\(producer, dict\(partition=...\)\)\]"),
+        (lambda: ff.Runtime().connect(Count(), Echo(), selector=len), "start the producer with dispatcher='broadcast'"),
+        (lambda: ff.Runtime().connect(Count(), Echo(), lag="drop"), "start the producer with dispatcher='broadcast'"),
+        (lambda: ff.Runtime().connect(Count(), Echo(), partition=0), r"start the producer with dispatcher=ff.Partition"),
+        (lambda: ff.Runtime().connect(Count(), Echo(), buffer_size=3), r"belongs to a stage, write rt.start\(..., buffer_size"),
+        (lambda: ff.run(Count(), Echo(), dispatcher="broadcast"), r"write ff.step\(function, dispatcher=...\) or make it an"),
+        (lambda: ff.stream(Count(), buffer_size=3), r"write ff.step\(function, buffer_size=...\) or make it an attribute"),
+    ],
+)
+def test_an_option_in_the_wrong_place_is_told_where_it_belongs(wrong, hint):
+    with pytest.raises(ff.OptionError, match=hint):
+        wrong()

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from fastflow.dispatch import BroadcastDispatcher, PartitionDispatcher
 from fastflow.errors import GraphError, OptionError, nearest
 from fastflow.ready import ForEach, FromIterable, Map
 from fastflow.runtime import Ref, Runtime
-from fastflow.runtime.options import NAMES, subscription_options
+from fastflow.runtime.options import subscription_options
 from fastflow.schema import Batch
-from fastflow.stage import STAGE_OPTIONS, Consumer, Producer, ProducerConsumer, Stage
+from fastflow.stage import STAGE_OPTIONS, SUBSCRIPTION_OPTIONS, Consumer, Producer, ProducerConsumer, Stage
 
 __all__ = [
     "assemble",
@@ -26,9 +25,6 @@ __all__ = [
     "step_of",
     "stop_early",
 ]
-
-#: Options of subscriptions; whether a source's dispatcher knows one shows when it is subscribed to.
-SUBSCRIPTION_OPTIONS = (*NAMES, *BroadcastDispatcher.options, *PartitionDispatcher.options)
 
 
 class Step:
@@ -158,7 +154,10 @@ def check_names(options: dict[str, Any], *others: str) -> None:
     """Refuse what is no option of a subscription."""
     for name in options:
         if name not in SUBSCRIPTION_OPTIONS:
-            raise OptionError(nearest("option", name, (*SUBSCRIPTION_OPTIONS, *others)))
+            elsewhere = ""
+            if name in STAGE_OPTIONS:
+                elsewhere = f"it belongs to one stage, write ff.step(function, {name}=...) or make it an attribute of the class"
+            raise OptionError(nearest("option", name, (*SUBSCRIPTION_OPTIONS, *others), elsewhere))
 
 
 def assemble(

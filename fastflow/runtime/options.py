@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from fastflow.dispatch import LAGS, BroadcastDispatcher, Dispatcher, PartitionDispatcher
 from fastflow.errors import DemandError, OptionError, nearest
 from fastflow.schema import Schema
+from fastflow.stage import EDGE_OPTIONS, STAGE_OPTIONS
 
 __all__ = ["CANCEL_MODES", "SubscriptionOptions", "default_max_demand", "event_count", "subscription_options",
            "wait_seconds"]
@@ -35,9 +36,6 @@ UNKNOWN_BYTES = 8
 #: auto: a normal end closes the subscription, and the last one to close ends the consumer; an abnormal end ends it.
 #: permanent: the consumer ends with the producer.  transient: only with one that failed.  temporary: never.
 CANCEL_MODES = ("auto", "permanent", "transient", "temporary")
-
-#: Those of every subscription; a dispatcher may know others.
-NAMES = ("cancel", "convert", "max_demand", "min_demand", "tag", "writable")
 
 
 class SubscriptionOptions(NamedTuple):
@@ -117,10 +115,10 @@ def subscription_options(
     DemandError
         For demands that can't be, GenStage's rule: 1 <= max_demand and 0 <= min_demand <= max_demand - 1.
     """
-    known = NAMES if dispatcher is None else (*NAMES, *dispatcher.options)
+    known = EDGE_OPTIONS if dispatcher is None else (*EDGE_OPTIONS, *dispatcher.options)
     for name in given:
         if name not in known:
-            raise OptionError(f"{where}: " + nearest("option", name, known))
+            raise OptionError(f"{where}: " + nearest("option", name, known, _elsewhere(name)))
     high = event_count(given.get("max_demand", default_max_demand(schema)), f"max_demand of the {where}", 1)
     if high > 1 << 40:
         raise DemandError(f"max_demand of the {where}: got {high}, expected at most 2**40 events; ask for fewer")
@@ -146,6 +144,17 @@ def subscription_options(
     return SubscriptionOptions(
         high, low, cancel, convert, writable, given.get("tag"), dict(given), partition, lag, selector
     )
+
+
+def _elsewhere(name: str) -> str:
+    """Where an option would have been right, for messages."""
+    if name in BroadcastDispatcher.options:
+        return "a broadcast knows it, so start the producer with dispatcher='broadcast'"
+    if name in PartitionDispatcher.options:
+        return "partitions know it, so start the producer with dispatcher=ff.PartitionDispatcher(...)"
+    if name in STAGE_OPTIONS:
+        return f"it belongs to a stage, write rt.start(..., {name}=...)"
+    return ""
 
 
 def _broadcast_options(given: dict[str, Any], where: str) -> tuple[int, Any]:
