@@ -32,10 +32,13 @@ import numpy as np
 from fastflow._scatter import count_ids, partition_ids
 from fastflow.errors import CallbackError, OptionError, SchemaError
 
-__all__ = ["BroadcastDispatcher", "DemandDispatcher", "Dispatcher", "PartitionDispatcher", "dispatcher_of"]
+__all__ = ["BroadcastDispatcher", "DemandDispatcher", "Dispatcher", "PartitionDispatcher", "dispatcher_of", "whole_number"]
 
 #: What a broadcast does about a reader that has no room.
 LAGS = ("block", "drop", "conflate")
+
+#: More events than any counter will ever count.
+MOST = 1 << 62
 
 #: A part of a batch for one consumer: where it lies in the batch, or events of its own.
 Part = Any
@@ -129,8 +132,21 @@ class Dispatcher:
             "define dispatch(self, events, demands)"
         )
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._told()})"
+
+    def _told(self) -> str:
+        """The arguments it was made with, as far as they are known."""
+        return "..." if vars(self) else ""
+
     def _check(self, where: str) -> None:
         """Refuse options of the dispatcher itself that can't be."""
+        names: Any = self.options
+        if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+            raise OptionError(
+                f"dispatcher of {where}: got options = {names!r} in {type(self).__name__}, expected a tuple of names; "
+                "write options = ('weight',)"
+            )
         if type(self).dispatch is Dispatcher.dispatch:
             raise OptionError(
                 f"dispatcher of {where}: got a {type(self).__name__} without dispatch, expected one; "
@@ -146,11 +162,12 @@ class Dispatcher:
     def _checked_demand(self, name: str, demands: Demands) -> int:
         """What a dispatcher of the user's says may be emitted."""
         n = self.demand(demands)
-        if isinstance(n, bool) or not hasattr(n, "__index__") or n < 0:
+        events = whole_number(n, 0)
+        if events is None:
             raise CallbackError(
                 f"demand of the dispatcher of {name!r}: got {n!r}, expected a whole number of events from 0 up"
             )
-        return int(n)
+        return events
 
     def _checked_shares(
         self, name: str, events: Any, demands: Demands
@@ -193,6 +210,13 @@ class Dispatcher:
         return int(taken), batches
 
 
+def whole_number(value: Any, least: int) -> int | None:
+    """The events that a number means, NumPy's too; None: it means none.  What no counter could ever reach is cut off."""
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        return None
+    return min(int(value.__index__()), MOST)
+
+
 def _part_of(events: Any, part: Part) -> Any:
     """The events that a part means; an array of whole numbers or bools always says where they lie."""
     if isinstance(part, slice):
@@ -221,6 +245,9 @@ class DemandDispatcher(Dispatcher):
             raise OptionError(f"shuffle of a DemandDispatcher: got {shuffle!r}, expected True or False; leave it out "
                               "for False")
         self.shuffle = shuffle
+
+    def _told(self) -> str:
+        return "shuffle=True" if self.shuffle else ""
 
     def dispatch(self, events: Any, demands: Demands) -> tuple[int, list[tuple[Any, Part]]]:
         """Serve the greatest demand first."""
@@ -294,20 +321,27 @@ class PartitionDispatcher(Dispatcher):
         self.names = _names(partitions)
         self.counted = not isinstance(partitions, Iterable)
         self.numbers = {name: number for number, name in enumerate(self.names)}
-        if hash is not None and not isinstance(hash, str) and not callable(hash):
+        if hash is not None and not (isinstance(hash, str) and hash) and not callable(hash):
             raise OptionError(
                 f"hash of a PartitionDispatcher: got {hash!r}, expected the name of a column, or a function from a "
                 "batch to "
                 "partitions; leave it out to hash whole events"
             )
         self.hash = hash
-        number = isinstance(queue_size, int) and not isinstance(queue_size, bool)
-        if queue_size is not None and not (number and queue_size >= 1):
+        self.queue_size = None if queue_size is None else whole_number(queue_size, 1)
+        if queue_size is not None and self.queue_size is None:
             raise OptionError(
                 f"queue_size of a PartitionDispatcher: got {queue_size!r}, expected a number of events from 1 up, or "
                 "None"
             )
-        self.queue_size = queue_size
+
+    def _told(self) -> str:
+        told = [str(len(self.names)) if self.counted else f"[{self._list()}]"]
+        if self.hash is not None:
+            told.append(f"hash={self.hash!r}")
+        if self.queue_size is not None:
+            told.append(f"queue_size={self.queue_size}")
+        return ", ".join(told)
 
     def number_of(self, options: Mapping[str, Any], where: str) -> int:
         """The partition that a subscription's options name."""
@@ -468,6 +502,9 @@ def _names(partitions: Any) -> tuple[Hashable, ...]:
     if isinstance(partitions, (str, bytes)):
         raise OptionError(f"{what}: got {partitions!r}, expected a number of them or a list of names; write "
                           f"[{partitions!r}]")
+    if isinstance(partitions, (set, frozenset)):
+        raise OptionError(f"{what}: got {partitions!r}, expected names in an order, which numbers them, and that of a "
+                          "set differs from run to run; write sorted(...)")
     if isinstance(partitions, Iterable):
         names = tuple(partitions)
         try:
@@ -491,6 +528,17 @@ def _names(partitions: Any) -> tuple[Hashable, ...]:
 _BY_NAME: dict[str, type[Dispatcher]] = {"demand": DemandDispatcher, "broadcast": BroadcastDispatcher}
 
 
+def _hint(value: Any) -> str:
+    """What somebody may have meant who gave this for a dispatcher."""
+    if isinstance(value, str):
+        import difflib  # only errors need it, and every import would pay for it
+
+        near = difflib.get_close_matches(value.lower(), [*_BY_NAME, "partition"], n=1)
+        if near:
+            return "write ff.PartitionDispatcher(4), say" if near == ["partition"] else f"did you mean {near[0]!r}?"
+    return "give one of these"
+
+
 def dispatcher_of(value: Any, where: str) -> Dispatcher:
     """The dispatcher that an option means.
 
@@ -511,13 +559,13 @@ def dispatcher_of(value: Any, where: str) -> Dispatcher:
     if isinstance(value, str) and value in _BY_NAME:
         return _BY_NAME[value]()
     if isinstance(value, type) and issubclass(value, Dispatcher):
+        door = "ff." if value.__module__ == __name__ else ""
         raise OptionError(f"dispatcher of {where}: got the class {value.__name__}, expected a dispatcher; "
-                          f"write ff.{value.__name__}(...)")
+                          f"write {door}{value.__name__}(...)")
     if not isinstance(value, Dispatcher):
         raise OptionError(
             f"dispatcher of {where}: got {value!r}, expected 'demand', 'broadcast', an ff.PartitionDispatcher(n), or "
-            "one of "
-            "your own; derive it from ff.Dispatcher"
+            f"one derived from ff.Dispatcher; {_hint(value)}"
         )
     dispatcher: Dispatcher = value
     dispatcher._check(where)

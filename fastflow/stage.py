@@ -31,11 +31,11 @@ from __future__ import annotations
 import logging
 import time
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from fastflow._place import StageBase
-from fastflow.dispatch import BroadcastDispatcher, PartitionDispatcher, dispatcher_of
+from fastflow.dispatch import BroadcastDispatcher, PartitionDispatcher, dispatcher_of, whole_number
 from fastflow.errors import GraphError, OptionError, StateError, nearest
 from fastflow.schema import Schema
 
@@ -356,7 +356,7 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
         return options.get(name, getattr(cls, name))
 
     size = value("buffer_size")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 0):
+    if size is not None and whole_number(size, 0) != size:
         raise OptionError(
             f"buffer_size of {cls.__name__}: got {size!r}, expected a number of events from 0 up, or None to keep all"
         )
@@ -372,10 +372,10 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
     if value("buffer_keep") not in ("first", "last"):
         raise OptionError(f"buffer_keep of {cls.__name__}: got {value('buffer_keep')!r}, expected 'first' or 'last'")
     whole = value("whole")
-    if isinstance(whole, bool) or not isinstance(whole, int) or whole < 0:
+    if whole_number(whole, 0) != whole:
         raise OptionError(f"whole of {cls.__name__}: got {whole!r}, expected a number of events, or 0")
     state = value("state")
-    if isinstance(state, str) or not all(isinstance(name, str) for name in state):
+    if isinstance(state, str) or not isinstance(state, Iterable) or not all(isinstance(name, str) for name in state):
         raise StateError(
             f"state of {cls.__name__}: got {state!r}, expected a tuple of attribute names; write state = ('total',)"
         )

@@ -189,3 +189,96 @@ def test_a_result_that_does_not_come_in_time_blames_nobody_while_something_moves
 def test_an_option_in_the_wrong_place_is_told_where_it_belongs(wrong, hint):
     with pytest.raises(ff.OptionError, match=hint):
         wrong()
+
+
+# -- dispatchers --
+
+
+def test_a_dispatcher_shows_how_it_was_made():
+    class Mine(ff.Dispatcher):
+        def __init__(self, weight):
+            self.weight = weight
+
+    class Bare(ff.Dispatcher):
+        pass
+
+    shown = [ff.DemandDispatcher(), ff.DemandDispatcher(shuffle=True), ff.BroadcastDispatcher(), Mine(3), Bare()]
+    assert repr(shown) == "[DemandDispatcher(), DemandDispatcher(shuffle=True), BroadcastDispatcher(), Mine(...), Bare()]"
+    assert repr(ff.PartitionDispatcher(1000, hash="symbol")) == "PartitionDispatcher(1000, hash='symbol')"
+    assert repr(ff.PartitionDispatcher("ab".split(), queue_size=5)) == "PartitionDispatcher(['ab'], queue_size=5)"
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("brodcast", "did you mean 'broadcast'?"),
+        ("Demand", "did you mean 'demand'?"),
+        ("partition", r"write ff.PartitionDispatcher\(4\), say"),
+        (5, "or one derived from ff.Dispatcher; give one of these"),
+        (ff.PartitionDispatcher, r"write ff.PartitionDispatcher\(...\)"),
+        (type("Mine", (ff.Dispatcher,), {}), r"write Mine\(...\)"),
+    ],
+)
+def test_what_is_no_dispatcher_is_told_what_was_meant(value, hint):
+    with pytest.raises(ff.OptionError, match=hint):
+        ff.Runtime().start(Count(), dispatcher=value)
+
+
+@pytest.mark.parametrize("options", ["weight", 5, None, (1,)], ids=repr)
+def test_the_options_of_a_dispatcher_are_names(options):
+    class Mine(ff.Dispatcher):
+        def dispatch(self, events, demands):
+            return 0, []
+
+    Mine.options = options
+    with pytest.raises(ff.OptionError, match=r"got options = .* in Mine, expected a tuple of names; write options = \('weight',\)"):
+        ff.Runtime().start(Count(), dispatcher=Mine())
+
+
+def test_names_of_partitions_have_an_order():
+    with pytest.raises(ff.OptionError, match=r"expected names in an order, .*; write sorted\(...\)"):
+        ff.PartitionDispatcher({"a", "b"})
+    assert ff.PartitionDispatcher({"a": 1, "b": 2}).names == ("a", "b")
+
+
+def test_the_name_of_a_column_is_not_empty():
+    with pytest.raises(ff.OptionError, match="hash of a PartitionDispatcher: got '', expected the name of a column"):
+        ff.PartitionDispatcher(2, hash="")
+
+
+# -- numbers --
+
+
+def test_numbers_may_be_those_of_numpy():
+    rt = ff.Runtime(seed=np.int64(7))
+    numbers = rt.start(Count(), buffer_size=np.int32(3), whole=np.int8(100), dispatcher=ff.PartitionDispatcher(np.uint8(2), queue_size=np.int64(5)))
+    count = rt.start(ff.Count(), subscribe_to=[(numbers, {"partition": np.int16(1), "max_demand": np.int64(400)})])
+    rt.run()
+    assert count.result() > 0
+
+
+@pytest.mark.parametrize("number", [True, 1.0, "3", -1, 2**63], ids=repr)
+@pytest.mark.parametrize("option", ["buffer_size", "whole"])
+def test_a_number_of_events_is_a_whole_number(option, number):
+    with pytest.raises(ff.OptionError, match=f"{option} of Count: got .*, expected a number of events"):
+        ff.Runtime().start(Count(), **{option: number})
+
+
+def test_a_dispatcher_may_let_a_stage_emit_without_limit():
+    class Eager(ff.Dispatcher):
+        def demand(self, demands):
+            return 10**30
+
+        def dispatch(self, events, demands):
+            ((only, pending),) = demands.items()
+            return min(len(events), pending), [(only, slice(0, pending))]
+
+    rt = ff.Runtime()
+    _, count = rt.connect(rt.start(Count(), dispatcher=Eager()), ff.Count())
+    rt.run()
+    assert count.result() == 10
+
+
+def test_the_state_of_a_stage_is_a_tuple_of_names():
+    with pytest.raises(ff.errors.StateError, match=r"got 5, expected a tuple of attribute names; write state = \('total',\)"):
+        ff.Runtime().start(Count(), state=5)

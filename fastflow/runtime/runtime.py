@@ -66,9 +66,9 @@ class Runtime:
     """
 
     def __init__(self, seed: int = 0, clock: Callable[[], float] | None = None) -> None:
-        if isinstance(seed, bool) or not isinstance(seed, int):
+        if isinstance(seed, bool) or not hasattr(seed, "__index__"):
             raise TypeError(f"seed of a Runtime: got {seed!r}, expected an int")
-        self.seed = seed
+        self.seed = seed.__index__()
         self.clock = time.monotonic if clock is None else clock
         self.scheduler = Scheduler(self.clock)
         self.scheduler.all_places = lambda: [seat.place for seat in self.seats]
