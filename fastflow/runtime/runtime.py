@@ -160,6 +160,7 @@ class Runtime:
                 seat.subscribe(producer, given)
         except BaseException:
             seat.end("shutdown")
+            seat.place.leave_queue()
             seats.remove(seat)
             if name is not None:
                 del self.names[name]
@@ -292,6 +293,9 @@ class Runtime:
         ...     print([total.result() for total in totals])
         [10, 10, 10]
         """
+        if not self.driven:
+            yield
+            return
         self.execute(self.scheduler.hold_turns, 1)
         self._pausers.append(threading.get_ident())
         try:
@@ -411,7 +415,7 @@ class Runtime:
             if not scheduler.idle:
                 continue
             due = scheduler.next_due()
-            if due is None and not self.outside_work.count:
+            if due is None and not self.outside_work.count and not scheduler.paused:
                 self._answer(self._quiet)
                 return True
             seconds = self._seconds_until(due)

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastflow._place import Place
 from fastflow._scheduler import Reply, Timer
-from fastflow.dispatch import BroadcastDispatcher, DemandDispatcher, PartitionDispatcher
 from fastflow.errors import CallbackError, Closed, GraphError, Killed, OptionError, Retry, SchemaError
+from fastflow.runtime.admission import check_dispatcher, check_partition
 from fastflow.runtime.options import SubscriptionOptions, subscription_options, whole_fits
 from fastflow.runtime.reader import Reader
 from fastflow.runtime.recipe import Recipe
@@ -217,6 +217,7 @@ class Seat:
             if isinstance(error, Retry):
                 error.add_note("setup is no turn, so it can't be taken again; start the stage again later")
             place.vacate()
+            place.leave_queue()         # it may have finished in its setup
             raise
 
     def isolate(self, stage: Any, how: Any) -> None:
@@ -275,10 +276,14 @@ class Seat:
                              "one way; send what must go back as a cast")
         schema = producer.place.schema
         options = self.recipe.prepared(producer, schema, given) or self.check_options(producer, schema, given)
-        self.check_dispatcher(producer, options)
+        check_dispatcher(self, producer, options)
         cast = self.check_schema(producer, schema, options.convert) if schema is not None else False
         subscription = Subscription(producer.place, self.place, options)
         producer.tell_dispatcher("subscribe", subscription, options.given)
+        if subscription.closed or self.ending:
+            producer.tell_dispatcher("cancel", subscription)
+            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: it was cancelled by the dispatcher that heard of "
+                         "it; raise an error in its subscribe to refuse a consumer")
         # Joined before the callbacks are asked, so that they may ask for events themselves.
         subscription.connect(True)
         if schema is not None:
@@ -286,7 +291,7 @@ class Seat:
         busy = self.place if self.place.busy else producer.place if producer.place.busy else None
         if busy is not None:
             # One of the two is in a turn of its own, which must commit before another one can begin.
-            busy.later(self.agree, (producer, subscription))
+            busy.later(self.agree_later, (producer, subscription))
         else:
             self.agree(producer, subscription)
         return subscription
@@ -307,33 +312,6 @@ class Seat:
         self.recipe.prepare(producer, schema, given, options)
         return options
 
-    def check_dispatcher(self, producer: Seat, options: SubscriptionOptions) -> None:
-        """Refuse a subscriber that the producer's dispatcher has no place for; warn of one that is served worse."""
-        dispatcher = producer.place.dispatcher
-        if dispatcher is None or isinstance(dispatcher, DemandDispatcher):
-            self.compare_demand(producer, options.max_demand)
-        elif isinstance(dispatcher, BroadcastDispatcher):
-            if any(edge.producer_place is producer.place for edge in self.place.input_edges):
-                raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got a second one, expected "
-                                 "one for each "
-                                 "consumer of a broadcast, which would get every event twice; the first one stays")
-        elif isinstance(dispatcher, PartitionDispatcher):
-            taken = producer.place.partition_taken(options.partition)
-            if taken is not None:
-                raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: got partition "
-                                 f"{options.given['partition']!r}, expected one that is free; "
-                                 f"{taken.consumer.name!r} takes it")
-
-    def compare_demand(self, producer: Seat, most: int) -> None:
-        """Consumers of different demand get different shares: say so once."""
-        others = producer.place.output_edges
-        if others and most != others[0].capacity and producer.warn_once("demand"):
-            log.warning(
-                "producer %r: got a max_demand of %d beside one of %d; different maximum demands will overload greedy "
-                "consumers, since who asks for most is served first; give all of them the same",
-                producer.name, most, others[0].capacity,
-            )
-
     def tell_dispatcher(self, what: str, *args: Any) -> None:
         """Word to a dispatcher of the user's own."""
         dispatcher = self.place.dispatcher
@@ -348,6 +326,17 @@ class Seat:
             raise
         except BaseException as error:
             self.failed(error, "cancel of its dispatcher", None, -1, 0)
+
+    def agree_later(self, producer: Seat, subscription: Subscription) -> None:
+        """The same when nobody waits any more to hear how it went: what is wrong ends the subscriber."""
+        if subscription.closed:
+            return
+        try:
+            self.agree(producer, subscription)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.failed(error, "handle_subscribe", None, -1, 0)
 
     def agree(self, producer: Seat, subscription: Subscription) -> None:
         """Ask both sides about a new subscription, and begin to ask for events."""
@@ -391,8 +380,14 @@ class Seat:
         if self.ending:
             raise Closed(f"resubscribe of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it "
                          "to run")
-        self.check_options(producer, producer.place.schema, options)
+        checked = self.check_options(producer, producer.place.schema, options)
         if not old.closed:
+            if self.place.busy or producer.place.busy:
+                raise CallbackError(
+                    f"resubscribe of {self.name!r} to {producer.name!r}: got a call in a callback of one of them, expected one "
+                    "between their turns, since the events of this turn would go back as well; cancel it, and resubscribe in "
+                    "handle_cancel, or say so from another thread")
+            check_partition(self, producer, checked, old)
             old.close(True)
             producer.hear_cancel(reason, old)
             self.guarded("handle_cancel", self.stage.handle_cancel, (reason, old), old)
@@ -434,6 +429,10 @@ class Seat:
     def hear_cancel(self, reason: Any, subscription: Subscription) -> None:
         """`handle_cancel`, as a turn of its own; a failure in it is this stage's."""
         if self.ending or self.cls.handle_cancel is Stage.handle_cancel:
+            return
+        if self.place.busy:
+            # In a turn of its own, which must commit before another one can begin.
+            self.place.later(self.hear_cancel, (reason, subscription))
             return
         self.guarded("handle_cancel", self.stage.handle_cancel, (reason, subscription), subscription)
 
