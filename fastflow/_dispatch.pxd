@@ -19,6 +19,7 @@ cdef int32_t share_with_all(ff_place *place, ff_segment *segment, int64_t slot, 
 cdef int64_t make_way(ff_edge *edge, int64_t n, bint whole, int64_t *skipped) noexcept nogil
 cdef int keep_latest(ff_edge *edge, ff_segment *segment, int64_t slot, int64_t n, int32_t kind) noexcept nogil
 cdef void drop_latest(ff_edge *edge) noexcept nogil
+cdef void deliver_latest(ff_edge *edge) noexcept nogil
 cdef void count_shared(ff_place *place, int64_t n) noexcept nogil
 cdef void settle_partition(ff_place *place, int32_t index) noexcept nogil
 

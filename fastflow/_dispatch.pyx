@@ -204,7 +204,7 @@ cdef void ask_of_all(ff_edge *edge, int64_t n) noexcept nogil:
     cdef int64_t limit = dispatcher.limits[edge.rank]
     if edge.lag != BLOCK:
         edge.pending += n
-        if edge.latest != NULL:
+        if edge.latest != NULL and not edge.in_hand:
             send_latest(edge)
         if not dispatcher.blockers and edge.pending > edge.producer.pending:
             edge.producer.pending = edge.pending
@@ -215,13 +215,16 @@ cdef void ask_of_all(ff_edge *edge, int64_t n) noexcept nogil:
 
 
 cdef void drop_unread(ff_edge *edge) noexcept nogil:
-    """Discard what a reader has not handled yet: something newer has come."""
+    """Discard what a reader has not read yet: something newer has come.
+
+    What it has read and not acknowledged, it will: so `acked` counts the discarded ones first.
+    """
     cdef ff_ring *ring = edge.ring
     cdef ff_mark *lap = NULL
     cdef int64_t slot = 0, part, n
     if ring == NULL:
         return
-    n = ring.w.sent - ring.r.acked
+    n = ring.w.sent - ring.r.position
     while ring.r.position < ring.w.sent:
         part = ring_read(ring, ring.w.sent - ring.r.position, &lap, &slot)
         if part > 0:
@@ -257,7 +260,7 @@ cdef void send_latest(ff_edge *edge) noexcept nogil:
     cdef ff_span *latest = edge.latest
     cdef int64_t part = latest.n if latest.n < edge.pending else edge.pending
     cdef ff_ring *ring
-    if part < latest.n and latest.kind == FF_WHOLE:
+    if part == 0 or (part < latest.n and latest.kind == FF_WHOLE):
         return
     ring = ring_of(edge)
     ff_count_up(&latest.segment.holds, 1)
@@ -270,12 +273,23 @@ cdef void send_latest(ff_edge *edge) noexcept nogil:
     list_input(edge)
 
 
+cdef void deliver_latest(ff_edge *edge) noexcept nogil:
+    """The reader's hands are free again: what came meanwhile replaces what it has not read."""
+    if edge.latest != NULL and edge.rank >= 0:
+        drop_unread(edge)
+        send_latest(edge)
+        settle_broadcast(edge.producer)
+
+
 cdef int64_t make_way(ff_edge *edge, int64_t n, bint whole, int64_t *skipped) noexcept nogil:
     """How many of `n` events a reader gets that nobody waits for, and how many before those it misses."""
     cdef int64_t part
     if edge.lag == CONFLATE:
-        drop_unread(edge)
         drop_latest(edge)
+        if edge.in_hand:
+            skipped[0] = n
+            return 0
+        drop_unread(edge)
     part = n if n < edge.pending else edge.pending
     if whole and part < n:
         part = 0
@@ -386,9 +400,9 @@ cdef int join_dispatcher(ff_edge *edge) noexcept nogil:
     dispatcher.consumers += 1
     dispatcher.native_consumers += edge.consumer.kernel != NULL
     set_rank(dispatcher, edge, dispatcher.consumers - 1)
+    dispatcher.stamps += 1
+    edge.stamp = dispatcher.stamps
     if dispatcher.kind == TO_GREEDIEST:
-        dispatcher.stamps += 1
-        edge.stamp = dispatcher.stamps
         sift(edge)
     elif dispatcher.kind == TO_ALL:
         dispatcher.limits[edge.rank] = dispatcher.position if edge.lag == BLOCK else INT64_MAX

@@ -29,6 +29,7 @@ from fastflow._state import refuse_missing
 from fastflow.errors import CallbackError, Retry
 
 from fastflow._core cimport FF_WHOLE, ff_mark, ff_observe, ff_segment, ring_advance, ring_read, segment_new, segment_release
+from fastflow._dispatch cimport deliver_latest
 from fastflow._native cimport Kernel
 from fastflow._pool cimport ff_now
 from fastflow._router cimport Router
@@ -216,7 +217,7 @@ cdef class Place(Router):
 
     @property
     def busy(self):
-        return self.in_turn
+        return self.in_turn or self.dispatching
 
     @property
     def native(self):
@@ -290,24 +291,28 @@ cdef class Place(Router):
         views.give(span.segment, span.slot, span.n)
         self.doing, self.source, self.first, self.count, self.filtered = INPUT, c, c.ring.r.acked, span.n, 0
         self.in_turn = True
+        c.in_hand = 1
         self.c.scheduler.current = &self.c
         if self.c.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
             began = ff_now()
         try:
             self.commit_turn(self.deliver(edge, views), views)
         except BaseException as error:
+            c.in_hand = 0
             self.leave()
             views.take_back()
             if gathered:
                 segment_release(span.segment)
             c.retry = span.n
             list_input_first(c)
+            if c.latest != NULL:
+                deliver_latest(c)
             self.turn_failed(error, INPUT)
             return 0
         if began:
             self.c.callback_ns += ff_now() - began
             self.c.sampled += 1
-        c.retry = 0
+        c.retry = c.in_hand = 0
         views.take_back()
         if gathered:
             segment_release(span.segment)
@@ -318,6 +323,8 @@ cdef class Place(Router):
             edge.delivered_late(span.n, self.filtered)
         else:
             acknowledge(c, span.n, self.filtered)
+        if c.latest != NULL:
+            deliver_latest(c)
         if has_input(c):
             list_input(c)
         if self.current is not None or self.earlier:
@@ -340,6 +347,8 @@ cdef class Place(Router):
             if self.c.kernel != NULL:
                 self.kernel.consume(events)
                 return None
+            if edge.writable and events is views.batch:
+                events = writable_copy(events)
             return self.handle_events(events, edge)
         if edge.writable:
             return self.handle_events(writable_copy(views.batch), edge)

@@ -23,7 +23,7 @@ from fastflow._pool cimport segment_anyway
 from fastflow._scatter cimport ff_scatter_column
 from fastflow._sender cimport Edge, Sender
 from fastflow._spans cimport ff_span, spans_at, spans_push, spans_take
-from fastflow._turn cimport ff_edge, ff_partition
+from fastflow._turn cimport ff_edge, ff_partition, ff_place
 from fastflow._view cimport Views, span_of_list
 
 import_array()
@@ -45,7 +45,13 @@ cdef class Router(Sender):
         self.doing, self.callback = 0, "the hash of the dispatcher"
         try:
             batch = views.give(span.segment, span.slot, span.n)
+            if self.form.columns == 0:
+                batch = list(batch)         # the hash may change its list; the events are those that were emitted
             replaced, ids, counts = self.dispatcher.route(batch, self.c.emitted)
+            if self.emits is not None:
+                self.emits = None
+                raise CallbackError(f"emit of {self.name!r}: got a call in the hash of its dispatcher, expected one in a callback; "
+                                    "let the hash return (events, partitions)")
             if replaced is not None:
                 other.n = 0
                 try:
@@ -109,10 +115,10 @@ cdef class Router(Sender):
     def scatter_objects(self, list events, int64_t first, ids):
         """The same with Python objects: a list for each partition."""
         cdef ff_span span
-        cdef int64_t i
         lists = [[] for _ in range(self.c.dispatcher.partitions + 1)]
-        for i, number in enumerate(ids.tolist(), first):
-            lists[number].append(events[i])
+        # Not by index: who emitted the list may still hold it, and have made it shorter.
+        for event, number in zip(events[first:first + len(ids)], ids.tolist(), strict=False):
+            lists[number].append(event)
         lists.pop()
         for number, part in enumerate(lists):
             if part:
@@ -177,31 +183,57 @@ cdef class Router(Sender):
 
     def demands(self):
         """What each consumer has asked for and was not sent yet."""
-        return {edge: (<Edge> edge).c.pending for edge in self.outputs if (<Edge> edge).c.rank >= 0}
+        return {edge: (<Edge> edge).c.pending for edge in self.outputs_in_order() if (<Edge> edge).c.rank >= 0}
+
+    def shares(self, events, int64_t n):
+        """What a dispatcher in Python says about `n` waiting events; what it asks of the runtime is done behind that."""
+        cdef ff_place *outer = self.turns.c.current
+        self.dispatching = True
+        self.turns.c.current = &self.c
+        try:
+            return self.dispatcher._checked_shares(self.name, events, n, self.demands())
+        finally:
+            self.dispatching = False
+            self.turns.c.current = outer
+
+    cdef int check_shares(self, list takers) except -1:
+        """Refuse more than somebody has asked for, now that it is known how many events each share has."""
+        cdef dict given = {}
+        cdef int32_t i
+        for i in range(len(takers)):
+            edge = takers[i]
+            n = given[edge] = given.get(edge, 0) + self.spans[i].n
+            if n > (<Edge> edge).c.pending:
+                raise CallbackError(f"dispatch of the dispatcher of {self.name!r}: got {n} events for {edge!r}, expected at most "
+                                    f"the {(<Edge> edge).c.pending} that it has asked for; give it fewer")
+        return 0
 
     def serve_protocol(self):
         """Let a dispatcher in Python say who gets what waits; nothing leaves before all it says is checked."""
         cdef ff_span *span
         cdef ff_span part
         cdef Views views
-        cdef int64_t moved = 0
+        cdef int64_t moved = 0, taken, shared
         while self.c.dispatcher.buffer.events > 0:
             span = spans_at(&self.c.dispatcher.buffer, 0)
             views = Views(self.form, False, self)
             events = views.give(span.segment, span.slot, span.n)
-            demands = self.demands()
-            taken, shares = self.dispatcher._checked_shares(self.name, events, demands)
+            if self.form.columns == 0:
+                events = list(events)       # the dispatcher may change its list; what waits stays as it is
+            taken, shares = self.shares(events, span.n)
             if not taken:
                 break
             takers = []
-            shared = sum([len(share) for _edge, share in shares])
+            shared = 0
             try:
                 while shares:
                     edge, share = shares.pop()
                     if self.collect(share, views, &part):
                         self.add_span(&part)
                         takers.append(edge)
+                        shared += part.n
                     share = None
+                self.check_shares(takers)
                 for i in reversed(range(len(takers))):
                     self.send(<Edge> takers[i], self.spans[i].segment, self.spans[i].slot, self.spans[i].n, FF_LAP)
             finally:

@@ -24,8 +24,8 @@ from fastflow._core cimport (
     ring_read, ring_rewind, segment_hold, segment_release,
 )
 from fastflow._dispatch cimport (
-    count_sent, count_shared, drop_latest, greediest, join_dispatcher, keep_latest, leave_dispatcher, make_way, restamp, ring_of,
-    settle_partition, share_with_all,
+    count_asked, count_sent, count_shared, drop_latest, greediest, join_dispatcher, keep_latest, leave_dispatcher, make_way,
+    restamp, ring_of, settle_partition, share_with_all,
 )
 from fastflow._output cimport Output
 from fastflow._pool cimport pool_give, segment_anyway
@@ -45,7 +45,7 @@ cdef class Edge:
 
     def __cinit__(self, Sender producer, Sender consumer, options):
         self.c.face = <void *> self
-        self.c.rank = -1
+        self.c.rank = self.index = -1
         self.producer_place, self.consumer_place, self.options = producer, consumer, options
         self.c.producer, self.c.consumer = &producer.c, &consumer.c
         self.c.max_demand, self.c.min_demand = options.max_demand, options.min_demand
@@ -73,6 +73,7 @@ cdef class Edge:
         self.index = <int32_t> len(producer.outputs)
         producer.outputs.append(self)
         self.consumer_place.add_input(self)
+        count_asked(&self.c, asked_without_ring(&self.c))   # by a dispatcher that heard of it before
 
     def set_schema(self, schema, bint cast):
         """Fix what one event in the ring is, before the first one."""
@@ -169,15 +170,17 @@ cdef class Edge:
         cdef ff_ring *ring = self.c.ring
         if self.c.closed:
             return
-        forget_input(&self.c)
+        if self.index < 0:
+            self.c.closed = 1                   # it has not joined the two places yet, and will not
+            return
         leave_dispatcher(&self.c)
-        if producer.by_protocol:
-            producer.host.consumer_left(self)
         self.c.retry = 0
         drop_latest(&self.c)
         if ring != NULL and give_back:
             self.give_back()
+        # Closed before it leaves the queue, which holds no reference to it: so it can't get in again.
         self.c.closed = 1
+        forget_input(&self.c)
         _asked, sent, acked = self.counters
         producer.c.dispatcher.sent_before += sent - self.c.start
         producer.c.dispatcher.acked_before += acked - self.c.start
@@ -189,6 +192,8 @@ cdef class Edge:
             consumer.check_behind_input()
         producer.c.parked = 0               # what came back may be just what somebody has asked for
         enqueue(&producer.c)
+        if producer.by_protocol:
+            producer.host.consumer_left(self)   # a dispatcher of the user's: it may do, and raise, anything
 
     def give_back(self):
         """What was not acknowledged: to the front of what waits.
@@ -344,6 +349,17 @@ cdef class Sender(Output):
         self.outputs[edge.index] = last
         last.index = edge.index
         self.outputs.pop()
+        self.disordered = edge is not last
+
+    cdef list outputs_in_order(self):
+        """The subscriptions of its consumers, in the order in which they joined."""
+        cdef int32_t i
+        if self.disordered:
+            self.outputs.sort(key=stamp_of)
+            for i in range(<int32_t> len(self.outputs)):
+                (<Edge> self.outputs[i]).index = i
+            self.disordered = False
+        return self.outputs
 
     @property
     def by_protocol(self):
@@ -399,9 +415,13 @@ cdef class Sender(Output):
 
     def partition_taken(self, int32_t partition):
         """The subscription that takes a partition; None: nobody does."""
-        for edge in self.outputs:
-            if (<Edge> edge).c.partition == partition and (<Edge> edge).c.rank >= 0:
-                return edge
+        cdef ff_edge *edge = NULL
+        if self.c.dispatcher.kind == BY_PARTITION:
+            edge = self.c.dispatcher.parts[partition].edge
+            return None if edge == NULL else <object> edge.face
+        for other in self.outputs:              # a dispatcher of the user's, derived from that of partitions
+            if (<Edge> other).c.partition == partition and (<Edge> other).c.rank >= 0:
+                return other
         return None
 
     def hold(self, bint holding):
@@ -454,7 +474,7 @@ cdef class Sender(Output):
         if span.in_place:
             span.in_place = 0
             edge = &(<Edge> self.current.edge).c
-            if self.c.buffered == 0 and edge.pending >= span.n and not edge.closed:
+            if self.c.buffered == 0 and edge.pending >= span.n and not edge.closed and not self.c.holding:
                 ring_publish(edge.ring, span.n, span.kind)
                 count_sent(edge, span.n)
                 return 0
@@ -746,5 +766,14 @@ cdef ff_segment *converted(Form form, Form target, ff_segment *segment, int64_t 
     if other == NULL:
         raise MemoryError(f"no memory to convert {n} events to {target.schema.describe()}")
     batch = views.give(segment, slot, n)
-    copy_into(target, [batch] if target.plain else [batch[name] for name in target.names], other, 0, n)
+    try:
+        copy_into(target, [batch] if target.plain else [batch[name] for name in target.names], other, 0, n)
+    except BaseException:
+        segment_release(other)
+        raise
     return other
+
+
+cdef object stamp_of(edge):
+    """When a consumer joined, among those of its producer."""
+    return (<Edge> edge).c.stamp

@@ -41,6 +41,7 @@ ctypedef struct ff_edge:
     int32_t selects                 # has a selector, which is called in Python
     int32_t casts                   # its events are converted on their way, which is done in Python
     int32_t listed                  # in the consumer's queue
+    int32_t in_hand                 # a delivery of it is being handled in Python: what lies in the ring stays there
     int32_t manual                  # the consumer asks by itself
     int32_t ended                   # the producer has put the end behind its last event
     int32_t closed                  # neither side uses it any more

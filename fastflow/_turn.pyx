@@ -212,7 +212,7 @@ cdef inline bint consume_turn(ff_place *place) noexcept nogil:
         list_input_first(edge)
         return False
     size = edge.ring.layout.size[0] if edge.ring.layout.columns else 0
-    if size:
+    if size and n:
         events = lap.segment.column[0] + slot * size
     while done < n:
         part = SUB_BATCH if n - done > SUB_BATCH else n - done

@@ -170,22 +170,22 @@ class Dispatcher:
         return events
 
     def _checked_shares(
-        self, name: str, events: Any, demands: Demands
+        self, name: str, events: Any, n: int, demands: Demands
     ) -> tuple[int, list[tuple[Any, Any]]]:
         """What a dispatcher of the user's says about waiting events: how many are done with, and who gets what."""
         where = f"dispatch of the dispatcher of {name!r}"
+        left = dict(demands)                # before it is asked: it may count down in what it is given
         answer = self.dispatch(events, demands)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise CallbackError(f"{where}: got {answer!r}, expected (taken, shares); return how many events are done "
                                 "with, "
                                 "and a list of (subscription, part)")
         taken, shares = answer
-        if isinstance(taken, bool) or not hasattr(taken, "__index__") or not 0 <= taken <= len(events):
-            raise CallbackError(f"{where}: got {taken!r} events taken, expected 0 to {len(events)}, all that wait")
+        if isinstance(taken, bool) or not hasattr(taken, "__index__") or not 0 <= taken <= n:
+            raise CallbackError(f"{where}: got {taken!r} events taken, expected 0 to {n}, all that wait")
         if not isinstance(shares, Iterable):
             raise CallbackError(f"{where}: got {shares!r} as shares, expected a list of (subscription, part); "
                                 "return [] to give nobody anything")
-        left = dict(demands)
         batches = []
         for share in shares:
             if not isinstance(share, tuple) or len(share) != 2:
