@@ -32,7 +32,9 @@ import numpy as np
 from fastflow._scatter import count_ids, partition_ids
 from fastflow.errors import CallbackError, OptionError, SchemaError
 
-__all__ = ["BroadcastDispatcher", "DemandDispatcher", "Dispatcher", "PartitionDispatcher", "dispatcher_of", "whole_number"]
+__all__ = [
+    "BroadcastDispatcher", "DemandDispatcher", "Dispatcher", "PartitionDispatcher", "dispatcher_of", "whole_number",
+]
 
 #: What a broadcast does about a reader that has no room.
 LAGS = ("block", "drop", "conflate")
@@ -142,7 +144,8 @@ class Dispatcher:
     def _check(self, where: str) -> None:
         """Refuse options of the dispatcher itself that can't be."""
         names: Any = self.options
-        if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
+        texts = isinstance(names, Sequence) and all(isinstance(name, str) for name in names)
+        if isinstance(names, str) or not texts:
             raise OptionError(
                 f"dispatcher of {where}: got options = {names!r} in {type(self).__name__}, expected a tuple of names; "
                 "write options = ('weight',)"
@@ -178,8 +181,7 @@ class Dispatcher:
         answer = self.dispatch(events, demands)
         if not isinstance(answer, tuple) or len(answer) != 2:
             raise CallbackError(f"{where}: got {answer!r}, expected (taken, shares); return how many events are done "
-                                "with, "
-                                "and a list of (subscription, part)")
+                                "with, and a list of (subscription, part)")
         taken, shares = answer
         if isinstance(taken, bool) or not hasattr(taken, "__index__") or not 0 <= taken <= n:
             raise CallbackError(f"{where}: got {taken!r} events taken, expected 0 to {n}, all that wait")
@@ -199,8 +201,7 @@ class Dispatcher:
                 len(batch)
             except (IndexError, TypeError) as error:
                 raise CallbackError(f"{where}: got {part!r} for {subscription!r}, expected a slice, an array of "
-                                    "positions or a "
-                                    f"mask into {len(events)} events, or events ({error})") from error
+                                    f"positions or a mask into {len(events)} events, or events ({error})") from error
             if len(batch) > left[subscription]:
                 raise CallbackError(f"{where}: got {len(batch)} events for {subscription!r}, expected at most the "
                                     f"{left[subscription]} that it has asked for; give it fewer")
@@ -211,7 +212,7 @@ class Dispatcher:
 
 
 def whole_number(value: Any, least: int) -> int | None:
-    """The events that a number means, NumPy's too; None: it means none.  What no counter could ever reach is cut off."""
+    """The events that a number means, NumPy's too; None: it means none.  What no counter can reach is cut off."""
     if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
         return None
     return min(int(value.__index__()), MOST)
@@ -324,8 +325,7 @@ class PartitionDispatcher(Dispatcher):
         if hash is not None and not (isinstance(hash, str) and hash) and not callable(hash):
             raise OptionError(
                 f"hash of a PartitionDispatcher: got {hash!r}, expected the name of a column, or a function from a "
-                "batch to "
-                "partitions; leave it out to hash whole events"
+                "batch to partitions; leave it out to hash whole events"
             )
         self.hash = hash
         self.queue_size = None if queue_size is None else whole_number(queue_size, 1)
@@ -405,9 +405,8 @@ class PartitionDispatcher(Dispatcher):
         names = getattr(events, "columns", None)
         if names is None or self.hash not in names:
             there = f"columns {', '.join(names)}" if names else "events without columns"
-            raise SchemaError(f"hash of a PartitionDispatcher: got column {self.hash!r} of {there}, expected one "
-                              "that is there; "
-                              "give a function of the batch, or leave it out to hash whole events")
+            raise SchemaError(f"hash of a PartitionDispatcher: got column {self.hash!r} of {there}, expected one that "
+                              "is there; give a function of the batch, or leave it out to hash whole events")
         return events[self.hash]
 
     def _numbers(self, answer: Any, n: int, first: int) -> np.ndarray[Any, Any]:
@@ -421,8 +420,7 @@ class PartitionDispatcher(Dispatcher):
         if len(answer) != n or getattr(answer, "ndim", 1) != 1:
             raise CallbackError(
                 f"hash of a PartitionDispatcher: got {np.shape(answer)} partitions for events {first} to "
-                f"{first + n - 1}, "
-                f"expected shape ({n},), one for each event"
+                f"{first + n - 1}, expected shape ({n},), one for each event"
             )
         if self.counted or (isinstance(answer, np.ndarray) and answer.dtype.kind in "iu"):
             return self._counted(np.asarray(answer), first)
@@ -438,16 +436,15 @@ class PartitionDispatcher(Dispatcher):
                 wrong = whole.index(False) if False in whole else 0
             raise CallbackError(
                 f"hash of a PartitionDispatcher: got {array[wrong]!r} ({array.dtype}) at position {first + wrong}, "
-                "expected "
-                f"whole numbers from 0 to {len(self.names) - 1}, or -1 to discard the event; return an integer array"
+                f"expected whole numbers from 0 to {len(self.names) - 1}, or -1 to discard the event; return an "
+                "integer array"
             )
         bad = (array < -1) | (array >= len(self.names)) if array.dtype.kind == "i" else array >= len(self.names)
         if bad.any():
             wrong = int(bad.argmax())
             raise CallbackError(
                 f"hash of a PartitionDispatcher: got unknown partition {array[wrong]} at position {first + wrong}, "
-                "expected "
-                f"0 to {len(self.names) - 1}, or -1 to discard the event"
+                f"expected 0 to {len(self.names) - 1}, or -1 to discard the event"
             )
         return np.ascontiguousarray(array, np.int64)
 
@@ -461,9 +458,8 @@ class PartitionDispatcher(Dispatcher):
                 number = None
             if number is None:
                 raise CallbackError(
-                    f"hash of a PartitionDispatcher: got unknown partition {name!r} at position {first + i}, "
-                    "expected one of "
-                    f"{self._list()}, or None to discard the event"
+                    f"hash of a PartitionDispatcher: got unknown partition {name!r} at position {first + i}, expected "
+                    f"one of {self._list()}, or None to discard the event"
                 )
             numbers[i] = number
         return numbers

@@ -365,8 +365,7 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
         raise OptionError(f"hold of {cls.__name__}: got {hold!r}, expected True or False")
     if hold and kind_of(cls) != "producer":
         raise OptionError(f"hold of {cls.__name__}: got True for a {kind_of(cls)}, expected a producer, since only a "
-                          "producer's "
-                          "demand can be held back; hold the stage that it subscribes to")
+                          "producer's demand can be held back; hold the stage that it subscribes to")
     if value("dispatcher") is not None:
         dispatcher_of(value("dispatcher"), cls.__name__)
     if value("buffer_keep") not in ("first", "last"):

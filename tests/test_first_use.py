@@ -181,9 +181,9 @@ def test_a_result_that_does_not_come_in_time_blames_nobody_while_something_moves
         (lambda: ff.Runtime().connect(Count(), Echo(), selector=len), "start the producer with dispatcher='broadcast'"),
         (lambda: ff.Runtime().connect(Count(), Echo(), lag="drop"), "start the producer with dispatcher='broadcast'"),
         (lambda: ff.Runtime().connect(Count(), Echo(), partition=0), r"start the producer with dispatcher=ff.Partition"),
-        (lambda: ff.Runtime().connect(Count(), Echo(), buffer_size=3), r"belongs to a stage, write rt.start\(..., buffer_size"),
-        (lambda: ff.run(Count(), Echo(), dispatcher="broadcast"), r"write ff.step\(function, dispatcher=...\) or make it an"),
-        (lambda: ff.stream(Count(), buffer_size=3), r"write ff.step\(function, buffer_size=...\) or make it an attribute"),
+        (lambda: ff.Runtime().connect(Count(), Echo(), buffer_size=3), r"belongs to a stage, write rt.start\(..., buf"),
+        (lambda: ff.run(Count(), Echo(), dispatcher="broadcast"), r"write ff.step\(function, dispatcher=...\) or make"),
+        (lambda: ff.stream(Count(), buffer_size=3), r"write ff.step\(function, buffer_size=...\) or make it an"),
     ],
 )
 def test_an_option_in_the_wrong_place_is_told_where_it_belongs(wrong, hint):
@@ -203,9 +203,11 @@ def test_a_dispatcher_shows_how_it_was_made():
         pass
 
     shown = [ff.DemandDispatcher(), ff.DemandDispatcher(shuffle=True), ff.BroadcastDispatcher(), Mine(3), Bare()]
-    assert repr(shown) == "[DemandDispatcher(), DemandDispatcher(shuffle=True), BroadcastDispatcher(), Mine(...), Bare()]"
+    assert repr(shown) == (
+        "[DemandDispatcher(), DemandDispatcher(shuffle=True), BroadcastDispatcher(), Mine(...), Bare()]"
+    )
     assert repr(ff.PartitionDispatcher(1000, hash="symbol")) == "PartitionDispatcher(1000, hash='symbol')"
-    assert repr(ff.PartitionDispatcher("ab".split(), queue_size=5)) == "PartitionDispatcher(['ab'], queue_size=5)"
+    assert repr(ff.PartitionDispatcher(["ab"], queue_size=5)) == "PartitionDispatcher(['ab'], queue_size=5)"
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_the_options_of_a_dispatcher_are_names(options):
             return 0, []
 
     Mine.options = options
-    with pytest.raises(ff.OptionError, match=r"got options = .* in Mine, expected a tuple of names; write options = \('weight',\)"):
+    with pytest.raises(ff.OptionError, match=r"got options = .* in Mine, expected a tuple .* options = \('weight',\)"):
         ff.Runtime().start(Count(), dispatcher=Mine())
 
 
@@ -251,7 +253,10 @@ def test_the_name_of_a_column_is_not_empty():
 
 def test_numbers_may_be_those_of_numpy():
     rt = ff.Runtime(seed=np.int64(7))
-    numbers = rt.start(Count(), buffer_size=np.int32(3), whole=np.int8(100), dispatcher=ff.PartitionDispatcher(np.uint8(2), queue_size=np.int64(5)))
+    numbers = rt.start(
+        Count(), buffer_size=np.int32(3), whole=np.int8(100),
+        dispatcher=ff.PartitionDispatcher(np.uint8(2), queue_size=np.int64(5)),
+    )
     count = rt.start(ff.Count(), subscribe_to=[(numbers, {"partition": np.int16(1), "max_demand": np.int64(400)})])
     rt.run()
     assert count.result() > 0
@@ -280,5 +285,5 @@ def test_a_dispatcher_may_let_a_stage_emit_without_limit():
 
 
 def test_the_state_of_a_stage_is_a_tuple_of_names():
-    with pytest.raises(ff.errors.StateError, match=r"got 5, expected a tuple of attribute names; write state = \('total',\)"):
+    with pytest.raises(ff.errors.StateError, match=r"got 5, expected a tuple of attribute names; write state = \("):
         ff.Runtime().start(Count(), state=5)

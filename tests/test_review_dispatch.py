@@ -644,11 +644,3 @@ def test_a_run_goes_on_after_another_thread_has_paused_it():
 
     other.join(DEADLINE)
     assert results == {"total": 5050}
-
-
-def test_a_pause_changes_nothing_where_nobody_drives():
-    rt = ff.Runtime()
-    with rt.paused():
-        total = rt.start(ff.Sum(), name="total", subscribe_to=[rt.start(ff.Range(5))])
-        assert rt.run() == {"total": 10}
-    assert not total.alive

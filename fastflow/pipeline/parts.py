@@ -156,7 +156,8 @@ def check_names(options: dict[str, Any], *others: str) -> None:
         if name not in SUBSCRIPTION_OPTIONS:
             elsewhere = ""
             if name in STAGE_OPTIONS:
-                elsewhere = f"it belongs to one stage, write ff.step(function, {name}=...) or make it an attribute of the class"
+                elsewhere = (f"it belongs to one stage, write ff.step(function, {name}=...) or make it an attribute "
+                             "of the class")
             raise OptionError(nearest("option", name, (*SUBSCRIPTION_OPTIONS, *others), elsewhere))
 
 

@@ -32,8 +32,8 @@ def check_dispatcher(consumer: Seat, producer: Seat, options: SubscriptionOption
         # Where there are a million on one side, there are few on the other.
         edges = min(consumer.place.input_edges, producer.place.output_edges, key=len)
         if any(edge.producer_place is producer.place and edge.consumer_place is consumer.place for edge in edges):
-            raise GraphError(f"subscription of {consumer.name!r} to {producer.name!r}: got a second one, expected one for each "
-                             "consumer of a broadcast, which would get every event twice; the first one stays")
+            raise GraphError(f"subscription of {consumer.name!r} to {producer.name!r}: got a second one, expected one "
+                             "for each consumer of a broadcast, which would get every event twice; the first one stays")
     else:
         check_partition(consumer, producer, options)
 

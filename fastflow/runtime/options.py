@@ -83,9 +83,10 @@ def event_count(value: Any, what: str, least: int = 0) -> int:
 
 def wait_seconds(timeout: Any, what: str) -> float | None:
     """Check how long to wait: seconds, or None for ever."""
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, Real) or not timeout >= 0):
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)      # of NumPy's too
+    if timeout is not None and not (number and float(timeout) >= 0):
         raise ValueError(f"timeout of {what}: got {timeout!r}, expected seconds from 0 up, or None to wait for ever")
-    return timeout  # type: ignore[return-value]  # Real: also a number of NumPy's
+    return None if timeout is None else float(timeout)
 
 
 def subscription_options(

@@ -61,10 +61,11 @@ def undelivered(seats: Sequence[Seat]) -> list[str]:
         if buffered:
             lines.append(f"{seat.name!r}: {buffered} events are left in its buffer, which nobody asked for")
         if seat.place.waiting > buffered:
-            lines.append(f"{seat.name!r}: {seat.place.waiting - buffered} events are left in its partitions: {queues_text(seat)}")
+            lines.append(f"{seat.name!r}: {seat.place.waiting - buffered} events are left in its partitions: "
+                         f"{queues_text(seat)}")
         if seat.place.held and seat.place.output_edges:
-            lines.append(f"{seat.name!r} was held back to the end, so its consumers had nothing more of it; call release() on "
-                         "its ref")
+            lines.append(f"{seat.name!r} was held back to the end, so its consumers had nothing more of it; call "
+                         "release() on its ref")
     return lines
 
 
@@ -83,7 +84,8 @@ def stall_text(seats: Sequence[Seat]) -> str:
         elif place.full_partitions:
             reasons.append(full_text(seat))
         elif place.held:
-            reasons.append(f"{seat.name!r} is held back, and was asked for {place.pending:,} events; call release() on its ref")
+            reasons.append(f"{seat.name!r} is held back, and was asked for {place.pending:,} events; call release() "
+                           "on its ref")
         elif place.waiting > place.buffered and (place.finishing or not place.pending):
             reasons.append(f"{seat.name!r} has events in its partitions: {queues_text(seat)}")
         elif seat.kind == "producer":
@@ -160,8 +162,8 @@ def run_line(seats: Sequence[Seat], forgotten: Forgotten, seconds: float) -> str
     total.stages, total.events_in, total.events_out = forgotten.stages, forgotten.events_in, forgotten.events_out
     for seat in seats:
         total.add(seat)
-    return (f"run over: {total.events_in:,} events in, {total.events_out:,} out, {total.stages} stages, {seconds:.3f} s, "
-            f"peak memory {peak_memory_mib():,.0f} MiB")
+    return (f"run over: {total.events_in:,} events in, {total.events_out:,} out, {total.stages} stages, {seconds:.3f} "
+            f"s, peak memory {peak_memory_mib():,.0f} MiB")
 
 
 def peak_memory_mib() -> float:

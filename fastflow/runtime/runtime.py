@@ -133,9 +133,8 @@ class Runtime:
         for entry in recipe.option("subscribe_to"):
             to, given = entry if isinstance(entry, tuple) else (entry, {})
             if not isinstance(given, dict):
-                raise TypeError(f"subscribe_to of {recipe.base_name}: got {entry!r}, expected a ref or name, or a "
-                                "pair of "
-                                "one and a dict of options; write [(counter, dict(max_demand=100))]")
+                raise TypeError(f"subscribe_to of {recipe.base_name}: got {entry!r}, expected a ref or name, or a pair "
+                                "of one and a dict of options; write [(counter, dict(max_demand=100))]")
             producers.append((self.find(to)._seat, given))
         return producers
 
@@ -198,8 +197,7 @@ class Runtime:
         _check_template(stage, options)
         if options.get("name") is not None:
             raise OptionError(f"name of start_many: got {options['name']!r}, expected none, since {n} stages can't "
-                              "share it; "
-                              "start one, or leave the name out")
+                              "share it; start one, or leave the name out")
         refs: list[Ref] = self.execute(self._start_many, stage, n, options)
         return refs
 
@@ -280,8 +278,7 @@ class Runtime:
         """No stage takes a turn inside the block, so that nobody misses the start.
 
         Stages can be started and subscribed, and messages be sent; events move when the block is left.  So to wait
-        inside it, for a result, a call or a batch, is an error.  Blocks may be nested, and on a runtime that nobody
-        drives they change nothing.
+        inside it, for a result, a call or a batch, is an error, and so is `run`.  Blocks may be nested.
 
         Examples
         --------
@@ -293,9 +290,6 @@ class Runtime:
         ...     print([total.result() for total in totals])
         [10, 10, 10]
         """
-        if not self.driven:
-            yield
-            return
         self.execute(self.scheduler.hold_turns, 1)
         self._pausers.append(threading.get_ident())
         try:
@@ -307,8 +301,8 @@ class Runtime:
     def must_not_be_paused(self, what: str) -> None:
         """Refuse to wait for turns that this very thread holds up."""
         if threading.get_ident() in self._pausers:
-            raise NotDriven(f"{what}: got a wait inside of `with rt.paused():`, where no stage takes a turn, so it would wait "
-                            "for ever; leave that block first")
+            raise NotDriven(f"{what}: got a wait inside of `with rt.paused():`, where no stage takes a turn, so it "
+                            "would wait for ever; leave that block first")
 
     # -- the scheduler's thread --
 

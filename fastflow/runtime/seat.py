@@ -267,13 +267,11 @@ class Seat:
     def subscribe(self, producer: Seat, given: dict[str, Any]) -> Subscription:
         """Join this stage to a producer; runs on the scheduler's thread."""
         if self.ending:
-            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it "
-                         "to run; "
-                         "start it again")
+            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it to "
+                         "run; start it again")
         if self.recipe.emits and (producer is self or self.runtime.is_upstream(self, producer)):
-            raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: that makes a cycle, expected "
-                             "events to flow "
-                             "one way; send what must go back as a cast")
+            raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: that makes a cycle, expected events "
+                             "to flow one way; send what must go back as a cast")
         schema = producer.place.schema
         options = self.recipe.prepared(producer, schema, given) or self.check_options(producer, schema, given)
         check_dispatcher(self, producer, options)
@@ -282,8 +280,8 @@ class Seat:
         producer.tell_dispatcher("subscribe", subscription, options.given)
         if subscription.closed or self.ending:
             producer.tell_dispatcher("cancel", subscription)
-            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: it was cancelled by the dispatcher that heard of "
-                         "it; raise an error in its subscribe to refuse a consumer")
+            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: it was cancelled by the dispatcher that "
+                         "heard of it; raise an error in its subscribe to refuse a consumer")
         # Joined before the callbacks are asked, so that they may ask for events themselves.
         subscription.connect(True)
         if schema is not None:
@@ -384,9 +382,9 @@ class Seat:
         if not old.closed:
             if self.place.busy or producer.place.busy:
                 raise CallbackError(
-                    f"resubscribe of {self.name!r} to {producer.name!r}: got a call in a callback of one of them, expected one "
-                    "between their turns, since the events of this turn would go back as well; cancel it, and resubscribe in "
-                    "handle_cancel, or say so from another thread")
+                    f"resubscribe of {self.name!r} to {producer.name!r}: got a call in a callback of one of them, "
+                    "expected one between their turns, since the events of this turn would go back as well; cancel it, "
+                    "and resubscribe in handle_cancel, or say so from another thread")
             check_partition(self, producer, checked, old)
             old.close(True)
             producer.hear_cancel(reason, old)
@@ -696,8 +694,7 @@ class Seat:
         if self.kind != "producer":
             word = "hold" if holding else "release"
             raise OptionError(f"{word} of {self.name!r}: got a {self.kind}, expected a producer, since only a "
-                              "producer's demand "
-                              "can be held back; hold the stage that it subscribes to")
+                              "producer's demand can be held back; hold the stage that it subscribes to")
         if not self.ending:
             self.place.hold(holding)
 

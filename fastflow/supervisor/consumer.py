@@ -90,7 +90,8 @@ class ConsumerSupervisor(Consumer):
         ... within so many seconds end the supervisor.
     shutdown : float, "brutal", "infinity" or None, default 5.0
         Seconds that children may take to end when the supervisor does: all are told at once.  "brutal": threads are
-        not waited for, and stages are ended without their `terminate`; "infinity" or None: as long as it takes.  While it waits, no other stage takes a turn.
+        not waited for, and stages are ended without their `terminate`; "infinity" or None: as long as it takes.
+        While it waits, no other stage takes a turn.
     strategy : {"one_for_one"}
         There is no other: children know nothing of each other.
 
