@@ -31,20 +31,18 @@ from fastflow.errors import CallbackError, Retry
 from fastflow._core cimport FF_WHOLE, ff_mark, ff_observe, ff_segment, ring_advance, ring_read, segment_new, segment_release
 from fastflow._dispatch cimport deliver_latest
 from fastflow._native cimport Kernel
-from fastflow._pool cimport ff_now
 from fastflow._router cimport Router
 from fastflow._sender cimport Edge
 from fastflow._spans cimport ff_span
 from fastflow._state cimport State
 from fastflow._turn cimport (
-    BY_PROTOCOL, DEMAND, INPUT, MAIL, TIMER, acknowledge, enqueue, ff_edge, ff_place, has_input, hold_back, list_input, list_input_first,
-    ready, unlist_input,
+    BY_PROTOCOL, DEMAND, INPUT, MAIL, TIMER, TURNS_BETWEEN_SAMPLES, acknowledge, begin_sample, end_sample, enqueue, ff_edge,
+    ff_place, has_input, hold_back, list_input, list_input_first, ready, unlist_input,
 )
 from fastflow._view cimport Form, Views, copy_span, span_of_list
 
 cdef enum:
     GATHERED_BYTES = 65536          # small pieces that wait together are copied together up to here
-    TURNS_BETWEEN_SAMPLES = 64      # whose callbacks are clocked
 
 
 @cython.final
@@ -293,8 +291,7 @@ cdef class Place(Router):
         self.in_turn = True
         c.in_hand = 1
         self.c.scheduler.current = &self.c
-        if self.c.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
-            began = ff_now()
+        began = begin_sample(&self.c)
         try:
             self.commit_turn(self.deliver(edge, views), views)
         except BaseException as error:
@@ -309,9 +306,7 @@ cdef class Place(Router):
                 deliver_latest(c)
             self.turn_failed(error, INPUT)
             return 0
-        if began:
-            self.c.callback_ns += ff_now() - began
-            self.c.sampled += 1
+        end_sample(&self.c, began)
         c.retry = c.in_hand = 0
         views.take_back()
         if gathered:
@@ -446,8 +441,7 @@ cdef class Place(Router):
                 self.send_outbox()
             return 0
         self.doing, self.source, self.first, self.count = DEMAND, NULL, self.c.emitted, self.c.pending
-        if self.c.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
-            began = ff_now()
+        began = begin_sample(&self.c)
         self.in_turn = True
         self.c.scheduler.current = &self.c
         self.c.parked = 1                       # an ask in the turn takes this back
@@ -458,9 +452,7 @@ cdef class Place(Router):
             self.c.parked = 0
             self.turn_failed(error, DEMAND)
             return 0
-        if began:
-            self.c.callback_ns += ff_now() - began
-            self.c.sampled += 1
+        end_sample(&self.c, began)
         if self.c.emitted != before:
             self.c.parked = 0
         self.end_claims()

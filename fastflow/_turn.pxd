@@ -4,11 +4,13 @@ from libc.stdint cimport INT64_MAX, int32_t, int64_t
 
 from fastflow._core cimport ff_layout, ff_observe, ff_ring
 from fastflow._native cimport ff_kernel
+from fastflow._pool cimport ff_now
 from fastflow._spans cimport ff_span, ff_spans
 
 
 cdef enum:
     SUB_BATCH = 1024                # events that native stages take at a time: 8 KB of int64 stay in the nearest cache
+    TURNS_BETWEEN_SAMPLES = 64      # whose callbacks are clocked
 
 # What a place may have to do; also the order in which the kinds take turns.
 cdef enum:
@@ -195,6 +197,18 @@ cdef inline int32_t ready(const ff_place *place) noexcept nogil:
     if place.answers and place.pending > 0 and not place.parked:
         kinds |= DEMAND
     return kinds
+
+
+cdef inline int64_t begin_sample(const ff_place *place) noexcept nogil:
+    """The time, if this turn's callback is to be clocked; else 0."""
+    return ff_now() if place.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0 else 0
+
+
+cdef inline void end_sample(ff_place *place, int64_t began) noexcept nogil:
+    """The callback has returned."""
+    if began:
+        place.callback_ns += ff_now() - began
+        place.sampled += 1
 
 
 cdef inline int32_t next_kind(const ff_place *place) noexcept nogil:

@@ -157,7 +157,7 @@ cdef void fill_for_all(ff_place *place) noexcept nogil:
     cdef ff_dispatcher *dispatcher = place.dispatcher
     cdef ff_layout *layout = dispatcher.edges[0].layout
     cdef ff_segment *segment
-    cdef int64_t n = next_fill(place, place.pending, dispatcher.native_consumers == dispatcher.consumers)
+    cdef int64_t began, n = next_fill(place, place.pending, dispatcher.native_consumers == dispatcher.consumers)
     if n == 0:
         return
     segment = segment_new(layout, n)
@@ -165,7 +165,9 @@ cdef void fill_for_all(ff_place *place) noexcept nogil:
         place.finishing = 0
         hold_back(place, n * layout.event_bytes)
         return
+    began = begin_sample(place)
     place.kernel.fill(place.kernel_state, segment.column[0], n)
+    end_sample(place, began)
     share_with_all(place, segment, 0, n, FF_LAP)
     segment_release(segment)
     place.emitted += n
@@ -176,7 +178,7 @@ cdef inline void fill_turn(ff_place *place) noexcept nogil:
     """A native producer answers the greatest demand."""
     cdef ff_edge *edge
     cdef ff_ring *ring
-    cdef int64_t n, slot = -1
+    cdef int64_t n, began, slot = -1
     if place.dispatcher.kind == TO_ALL:
         fill_for_all(place)
         return
@@ -191,7 +193,9 @@ cdef inline void fill_turn(ff_place *place) noexcept nogil:
         place.finishing = 0
         hold_back(place, segment_bytes(edge))
         return
+    began = begin_sample(place)
     place.kernel.fill(place.kernel_state, ring.w.segment.column[0] + slot * ring.layout.size[0], n)
+    end_sample(place, began)
     ring_publish(ring, n, FF_LAP)               # can't fail: the claim saw to it that there is room for a mark
     place.emitted += n
     count_sent(edge, n)
@@ -201,7 +205,7 @@ cdef inline bint consume_turn(ff_place *place) noexcept nogil:
     """A native consumer takes one delivery.  False: a mark or a selector comes first, and that needs Python."""
     cdef ff_edge *edge
     cdef ff_mark *lap = NULL
-    cdef int64_t slot = 0, done = 0, part, size, n
+    cdef int64_t slot = 0, done = 0, part, size, n, began
     cdef const char *events = NULL
     if place.inputs_head.selects:
         return False
@@ -214,10 +218,12 @@ cdef inline bint consume_turn(ff_place *place) noexcept nogil:
     size = edge.ring.layout.size[0] if edge.ring.layout.columns else 0
     if size and n:
         events = lap.segment.column[0] + slot * size
+    began = begin_sample(place)
     while done < n:
         part = SUB_BATCH if n - done > SUB_BATCH else n - done
         place.kernel.consume(place.kernel_state, events + done * size if size else NULL, part)
         done += part
+    end_sample(place, began)
     ring_advance(edge.ring, n)
     acknowledge(edge, n, 0)
     if has_input(edge):
@@ -245,6 +251,8 @@ cdef int64_t pair_turns(ff_place *place, ff_edge *edge, int64_t most) noexcept n
         left = place.kernel.remaining(place.kernel_state)
         if n >= left:
             break                       # the last batch, and the end, the ordinary way
+        if place.turns & (TURNS_BETWEEN_SAMPLES - 1) == 0:
+            break                       # a turn that is clocked, likewise
         if ring_through(edge.ring, n, place.kernel.fill, place.kernel_state,
                         other.kernel.consume, other.kernel_state) < 0:
             hold_back(place, segment_bytes(edge))
