@@ -400,9 +400,9 @@ cdef int join_dispatcher(ff_edge *edge) noexcept nogil:
     dispatcher.consumers += 1
     dispatcher.native_consumers += edge.consumer.kernel != NULL
     set_rank(dispatcher, edge, dispatcher.consumers - 1)
-    dispatcher.stamps += 1
-    edge.stamp = dispatcher.stamps
     if dispatcher.kind == TO_GREEDIEST:
+        dispatcher.stamps += 1
+        edge.stamp = dispatcher.stamps
         sift(edge)
     elif dispatcher.kind == TO_ALL:
         dispatcher.limits[edge.rank] = dispatcher.position if edge.lag == BLOCK else INT64_MAX

@@ -183,7 +183,7 @@ cdef class Router(Sender):
 
     def demands(self):
         """What each consumer has asked for and was not sent yet."""
-        return {edge: (<Edge> edge).c.pending for edge in self.outputs_in_order() if (<Edge> edge).c.rank >= 0}
+        return {edge: (<Edge> edge).c.pending for edge in self.outputs if (<Edge> edge).c.rank >= 0}
 
     def shares(self, events, int64_t n):
         """What a dispatcher in Python says about `n` waiting events; what it asks of the runtime is done behind that."""

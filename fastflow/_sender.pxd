@@ -37,7 +37,6 @@ cdef class Sender(Output):
     cdef list infos                 # messages that come behind what waits; None: there are none
     cdef bint info_is_due           # the first of them stands in the mail
     cdef list behind_input          # messages that come behind what has come in; None: there are none
-    cdef bint disordered            # `outputs` is not in the order in which they joined
     cdef bint dispatching           # a dispatcher in Python is asked who gets what
 
     cdef int send_spans(self, ff_span *last, object last_route) except -1
@@ -54,4 +53,3 @@ cdef class Sender(Output):
     cdef int deliver_part(self, int32_t index) except -1
     cdef bint has_left(self, list targets) except -1
     cdef ff_spans *spans_of(self, int32_t index)
-    cdef list outputs_in_order(self)

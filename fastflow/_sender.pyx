@@ -349,17 +349,6 @@ cdef class Sender(Output):
         self.outputs[edge.index] = last
         last.index = edge.index
         self.outputs.pop()
-        self.disordered = edge is not last
-
-    cdef list outputs_in_order(self):
-        """The subscriptions of its consumers, in the order in which they joined."""
-        cdef int32_t i
-        if self.disordered:
-            self.outputs.sort(key=stamp_of)
-            for i in range(<int32_t> len(self.outputs)):
-                (<Edge> self.outputs[i]).index = i
-            self.disordered = False
-        return self.outputs
 
     @property
     def by_protocol(self):
@@ -772,8 +761,3 @@ cdef ff_segment *converted(Form form, Form target, ff_segment *segment, int64_t 
         segment_release(other)
         raise
     return other
-
-
-cdef object stamp_of(edge):
-    """When a consumer joined, among those of its producer."""
-    return (<Edge> edge).c.stamp
