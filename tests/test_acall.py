@@ -105,7 +105,7 @@ def test_a_task_that_waits_may_be_cancelled():
         with pytest.raises(asyncio.CancelledError):
             await task
         await ref.acall("round")
-        return ref._seat.waiting_calls
+        return ref._seat.extras.waiting_calls
 
     assert with_stage(Echo(), use) == []
 

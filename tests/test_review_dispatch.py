@@ -644,3 +644,64 @@ def test_a_run_goes_on_after_another_thread_has_paused_it():
 
     other.join(DEADLINE)
     assert results == {"total": 5050}
+<<<<<<< HEAD
+=======
+
+
+def test_a_pause_changes_nothing_where_nobody_drives():
+    rt = ff.Runtime()
+    with rt.paused():
+        total = rt.start(ff.Sum(), name="total", subscribe_to=[rt.start(ff.Range(5))])
+        assert rt.run() == {"total": 10}
+    assert not total.alive
+
+
+@pytest.mark.parametrize("what", ["execute", "call", "sync_info", "cast"])
+def test_mail_to_a_driver_that_has_just_left_is_handled_all_the_same(what):
+    """Between the look at who drives and the mail, the driver leaves."""
+
+    class Late:
+        """A scheduler whose mail from one thread waits until the driver has gone."""
+
+        def __init__(self, scheduler):
+            self.scheduler = scheduler
+
+        def __getattr__(self, name):
+            return getattr(self.scheduler, name)
+
+        def post(self, function, *args):
+            if threading.current_thread() is other:
+                posting.set()
+                assert gone.wait(DEADLINE)
+            self.scheduler.post(function, *args)
+
+    class Echo(ff.Consumer):
+        def handle_call(self, request, reply):
+            return request
+
+    def say():
+        try:
+            results.append({
+                "execute": lambda: rt.execute(int, "42"),
+                "call": lambda: echo.call(42, timeout=DEADLINE),
+                "sync_info": lambda: echo.sync_info(42, timeout=DEADLINE),
+                "cast": lambda: echo.cast(42),
+            }[what]())
+        except ff.Closed as error:
+            results.append(type(error))
+
+    posting, gone, results = threading.Event(), threading.Event(), []
+    rt = ff.Runtime()
+    echo = rt.start(Echo())
+    rt.scheduler = Late(rt.scheduler)
+    other = threading.Thread(target=say, daemon=True)
+    with rt:
+        other.start()
+        assert posting.wait(DEADLINE)
+    gone.set()
+    other.join(DEADLINE)
+
+    assert results == [{"execute": 42, "call": ff.Closed, "sync_info": None, "cast": None}[what]]
+    assert not rt.scheduler.mailbox
+    assert not rt.driven
+>>>>>>> d172e55 (runtime: mail to a driver that has just left)

@@ -431,7 +431,7 @@ class Batches(Iterator[Any]):
                 rt.execute_soon(hatch.leave, in_hand)
             else:
                 reply = Reply()
-                rt.scheduler.post(_answered, reply, hatch.leave, in_hand)
+                rt.post(_answered, reply, hatch.leave, in_hand)
                 reply.wait(timeout, "the end of a stream")
         finally:
             hatch.batches.clear()

@@ -260,7 +260,7 @@ class Ref:
             seat.runtime.execute_soon(seat.receive_in_order, message)
             return
         queued = Reply()
-        seat.runtime.scheduler.post(seat.receive_in_order, message, queued)
+        seat.runtime.post(seat.receive_in_order, message, queued)
         queued.wait(timeout, f"sync_info of {self.name!r}")
 
     def async_info(self, message: Any) -> None:

@@ -83,7 +83,11 @@ class Runtime:
         self._open_seats = 0
         self._numbers: dict[str, int] = {}
         self._driver: int | None = None
+<<<<<<< HEAD
         self._pausers: list[int] = []           # threads that are inside of `paused`
+=======
+        self._door = threading.RLock()          # whoever begins to drive goes through it
+>>>>>>> d172e55 (runtime: mail to a driver that has just left)
         self._thread: threading.Thread | None = None
         self._thread_ends = False
         self._quiet: list[Reply] = []
@@ -334,13 +338,22 @@ class Runtime:
                 reply.fail(error)
             self.scheduler.give_way(reply)
 
-        self.scheduler.post(do)
+        self.post(do)
         return reply.wait(None, "the scheduler")
+
+    def post(self, function: Callable[..., Any], *args: Any) -> None:
+        """Mail to whoever drives.  If that one has left meanwhile, it is handled here: nobody else would."""
+        self.scheduler.post(function, *args)
+        if self._driver is None:
+            with self._door:
+                if self._driver is None:
+                    self._driver = threading.get_ident()
+                    self._step_down()
 
     def execute_soon(self, function: Callable[..., Any], *args: Any) -> None:
         """The same without waiting; from within a turn: when that commits."""
         if not self.here:
-            self.scheduler.post(function, *args)
+            self.post(function, *args)
             return
         current = self.scheduler.current
         if current is not None and current.busy:
@@ -379,9 +392,10 @@ class Runtime:
     @contextmanager
     def driving(self) -> Iterator[None]:
         """This thread drives for the length of the block."""
-        if self._driver is not None:
-            raise RuntimeError("this runtime is driven already; leave its `with` block first")
-        self._driver = threading.get_ident()
+        with self._door:
+            if self._driver is not None:
+                raise RuntimeError("this runtime is driven already; leave its `with` block first")
+            self._driver = threading.get_ident()
         try:
             with ctrl_c(self.scheduler):
                 yield
@@ -395,9 +409,10 @@ class Runtime:
             gone, self.until_gone = self.until_gone, []
             self._driver = None
             self._answer(gone)
-            if not self.scheduler.mailbox or self._driver is not None:
-                return
-            self._driver = threading.get_ident()
+            with self._door:
+                if not self.scheduler.mailbox or self._driver is not None:
+                    return
+                self._driver = threading.get_ident()
 
     def drive(self, finished: Callable[[], bool] | None = None, deadline: float | None = None) -> bool:
         """Give turns until nothing can move any more, or `finished`; False: the deadline came first."""
@@ -470,10 +485,11 @@ class Runtime:
 
     def __enter__(self) -> Runtime:
         self._must_be_open("with")
-        if self._driver is not None:
-            raise RuntimeError("this runtime is driven already; use one `with` block at a time")
+        with self._door:
+            if self._driver is not None:
+                raise RuntimeError("this runtime is driven already; use one `with` block at a time")
+            self._driver = -1
         self._thread = threading.Thread(target=self._behind, name="fastflow", daemon=True)
-        self._driver = -1
         self._thread.start()
         return self
 

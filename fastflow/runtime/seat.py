@@ -640,11 +640,11 @@ class Seat:
             self.call_here(request, reply)
         elif not self.ended:
             runtime.must_be_driven(f"call to {self.name!r}")
-            runtime.scheduler.post(self.receive, "call", request, reply)
+            runtime.post(self.receive, "call", request, reply)
         elif runtime.here:
             self.receive("call", request, reply)
         else:
-            runtime.scheduler.post(self.receive, "call", request, reply)
+            runtime.post(self.receive, "call", request, reply)
 
     def call_here(self, request: Any, reply: Reply) -> Any:
         """A call from the scheduler's own thread would wait for itself."""
