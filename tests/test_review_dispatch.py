@@ -558,6 +558,37 @@ def test_a_producer_hears_behind_its_turn_that_a_start_in_it_has_failed():
     assert len(hub.stage.cancelled) == 1
 
 
+def test_a_stage_that_is_stopped_from_within_its_delivery_ends_behind_it():
+    """By way of another stage's turn in that delivery, whose own effects leave when it commits."""
+
+    class Stopping(Push):
+        def handle_subscribe(self, role, options, subscription):
+            if subscription.tag == "stop":
+                refs[0].stop()
+            return "automatic"
+
+    class Joining(ff.Consumer):
+        def __init__(self):
+            self.seen = []
+
+        def handle_events(self, events, source):
+            if not self.seen:
+                hub.rt.start(Hand(), subscribe_to=[(hub.ref, dict(tag="stop", cancel="temporary"))])
+            self.seen += events.tolist()
+
+    hub = Hub(producer=Stopping())
+    refs = [hub.rt.start(Joining())]
+    refs[0].subscribe(hub.ref, cancel="temporary", max_demand=4)
+    joining = stage_of(refs[0])
+    other = hub.join()
+
+    hub.push(1, 2, 3, 4)
+    hub.ask((other, 10))
+
+    assert not refs[0].alive
+    assert joining.seen + other.seen == [1, 2, 3, 4]
+
+
 # -- demand ------------------------------------------------------------------------------------------------
 
 
@@ -644,16 +675,6 @@ def test_a_run_goes_on_after_another_thread_has_paused_it():
 
     other.join(DEADLINE)
     assert results == {"total": 5050}
-<<<<<<< HEAD
-=======
-
-
-def test_a_pause_changes_nothing_where_nobody_drives():
-    rt = ff.Runtime()
-    with rt.paused():
-        total = rt.start(ff.Sum(), name="total", subscribe_to=[rt.start(ff.Range(5))])
-        assert rt.run() == {"total": 10}
-    assert not total.alive
 
 
 @pytest.mark.parametrize("what", ["execute", "call", "sync_info", "cast"])
@@ -704,4 +725,3 @@ def test_mail_to_a_driver_that_has_just_left_is_handled_all_the_same(what):
     assert results == [{"execute": 42, "call": ff.Closed, "sync_info": None, "cast": None}[what]]
     assert not rt.scheduler.mailbox
     assert not rt.driven
->>>>>>> d172e55 (runtime: mail to a driver that has just left)

@@ -83,11 +83,8 @@ class Runtime:
         self._open_seats = 0
         self._numbers: dict[str, int] = {}
         self._driver: int | None = None
-<<<<<<< HEAD
         self._pausers: list[int] = []           # threads that are inside of `paused`
-=======
         self._door = threading.RLock()          # whoever begins to drive goes through it
->>>>>>> d172e55 (runtime: mail to a driver that has just left)
         self._thread: threading.Thread | None = None
         self._thread_ends = False
         self._quiet: list[Reply] = []

@@ -327,10 +327,9 @@ class Seat:
 
     def agree_later(self, producer: Seat, subscription: Subscription) -> None:
         """The same when nobody waits any more to hear how it went: what is wrong ends the subscriber."""
-        if subscription.closed:
-            return
         try:
-            self.agree(producer, subscription)
+            if not subscription.closed:
+                self.agree(producer, subscription)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -411,9 +410,12 @@ class Seat:
 
     def cancel_subscription(self, subscription: Subscription, reason: Any) -> None:
         """The consumer ends one of its subscriptions."""
+        producer = subscription.producer_place.host
         if subscription.closed:
             return
-        producer = subscription.producer_place.host
+        if self.place.busy or producer.place.busy:
+            self.runtime.scheduler.post(self.cancel_subscription, subscription, reason)
+            return
         _, sent, acked = subscription.counters
         if producer.ended and sent > acked:
             log.warning(
@@ -428,8 +430,7 @@ class Seat:
         """`handle_cancel`, as a turn of its own; a failure in it is this stage's."""
         if self.ending or self.cls.handle_cancel is Stage.handle_cancel:
             return
-        if self.place.busy:
-            # In a turn of its own, which must commit before another one can begin.
+        if self.place.busy:                     # in a turn of its own, which must commit first
             self.place.later(self.hear_cancel, (reason, subscription))
             return
         self.guarded("handle_cancel", self.stage.handle_cancel, (reason, subscription), subscription)
@@ -725,6 +726,9 @@ class Seat:
     def end(self, reason: Any, killed: bool = False) -> None:
         """The stage ends: terminate, result, and word to its neighbours."""
         if self.ending:
+            return
+        if self.place.busy:
+            self.runtime.scheduler.post(self.end, reason, killed)       # behind the turn under way
             return
         self.ending = True
         place = self.place
