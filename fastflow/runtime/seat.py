@@ -375,8 +375,7 @@ class Seat:
         producer = old.producer_place.host
         options = {**old.options.given, **given}
         if self.ending:
-            raise Closed(f"resubscribe of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it "
-                         "to run")
+            raise Closed(f"resubscribe to {producer.name!r}: {self.name!r} has ended, expected it to run")
         checked = self.check_options(producer, producer.place.schema, options)
         if not old.closed:
             if self.place.busy or producer.place.busy:
