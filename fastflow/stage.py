@@ -31,6 +31,7 @@ from __future__ import annotations
 import logging
 import time
 import types
+import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -107,6 +108,11 @@ class Stage(StageBase):
     dispatcher: Any = None
     hold: bool = False
     isolate: bool | str = False
+
+    def __repr__(self) -> str:
+        shown = [reprlib.repr(value) for value in self._arguments]
+        shown += [f"{name}={reprlib.repr(value)}" for name, value in self._keywords.items()]
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     _emits = False
     _takes = False

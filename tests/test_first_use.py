@@ -9,6 +9,7 @@ import pytest
 
 import fastflow as ff
 from fastflow.errors import NotDriven
+from fastflow.testing import settle
 
 
 class Count(ff.Producer):
@@ -287,3 +288,58 @@ def test_a_dispatcher_may_let_a_stage_emit_without_limit():
 def test_the_state_of_a_stage_is_a_tuple_of_names():
     with pytest.raises(ff.errors.StateError, match=r"got 5, expected a tuple of attribute names; write state = \("):
         ff.Runtime().start(Count(), state=5)
+
+
+# -- stages and subscriptions --
+
+
+def test_a_template_shows_how_it_was_made():
+    assert repr([Count(5), Count(n=7), Echo(), ff.Range(3)]) == "[Count(5), Count(n=7), Echo(), Range(3)]"
+    assert len(repr(ff.FromIterable(range(10**6)))) < 60
+    assert len(repr(ff.FromIterable(list(range(10**6))))) < 60
+    with pytest.raises(TypeError, match=r"got Count\(5\) as a stage to subscribe to"):
+        ff.Runtime().start(Echo()).subscribe(Count(5))
+
+
+@pytest.mark.parametrize(
+    "entry", [("numbers",), ("numbers", {}, 1), ("numbers", 5), ["numbers", {}], {"max_demand": 3}, None, Count(5)], ids=repr
+)
+def test_an_entry_of_subscribe_to_is_a_producer_or_a_pair(entry):
+    rt = ff.Runtime()
+    rt.start(Count(), name="numbers")
+    with pytest.raises(TypeError, match=r"subscribe_to of Echo: got .*, expected a ref or name, or a pair .*; start the producer first"):
+        rt.start(Echo(), subscribe_to=[entry])
+    with pytest.raises(TypeError, match="subscribe_to of Echo: got {'max_demand': 3}"):
+        rt.start(Echo(), subscribe_to=("numbers", {"max_demand": 3}))
+
+
+@pytest.mark.parametrize("source", [[(Count(5), 5)], [(Count(5),)], [(Count(5), {}, 1)], (Count(5), 5)], ids=repr)
+def test_a_stream_over_what_looks_like_a_pair_is_refused(source):
+    with pytest.raises(TypeError, match="among producers, expected a ref, a producer, or a pair of one and a dict of options"):
+        ff.stream(source)
+
+
+def test_the_class_of_an_exception_is_no_reason_to_cancel():
+    rt = ff.Runtime()
+    rt.start(Count(), name="numbers")
+    echo = rt.start(Echo())
+    subscription = echo.subscribe("numbers")
+    with pytest.raises(TypeError, match=r"got the class ValueError as the reason, .*; write ValueError\(...\)"):
+        subscription.cancel(ValueError)
+    assert not subscription.closed
+    subscription.cancel(ValueError("enough"))
+    settle(rt)
+    assert repr(echo.join()) == "ValueError('enough')"
+
+
+def test_dir_shows_what_users_need():
+    rt = ff.Runtime()
+    subscription = rt.start(Echo()).subscribe(rt.start(Count()))
+    assert [name for name in dir(subscription) if not name.startswith("_")] == [
+        "ask", "cancel", "capacity", "closed", "consumer", "counters", "min_demand", "options", "producer", "resubscribe",
+        "statistics", "tag",
+    ]
+    assert [name for name in dir(rt) if not name.startswith("_")] == [
+        "clock", "closed", "connect", "drain", "driven", "join", "names", "paused", "run", "seed", "start", "start_many",
+        "stop", "subscriptions",
+    ]

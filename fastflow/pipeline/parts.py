@@ -102,7 +102,7 @@ def producers_of(thing: Any) -> list[tuple[Ref | Stage, dict[str, Any]]]:
 def _is_producer(thing: Any) -> bool:
     if isinstance(thing, type):
         return issubclass(thing, Stage)         # to be refused, and not taken for an event
-    return isinstance(thing, (Ref, Stage)) or _is_pair(thing)
+    return isinstance(thing, (Ref, Stage)) or (isinstance(thing, tuple) and len(thing) > 0 and _is_producer(thing[0]))
 
 
 def _is_pair(thing: Any) -> bool:
@@ -119,7 +119,8 @@ def _producer(thing: Any) -> tuple[Ref | Stage, dict[str, Any]]:
         return thing, options
     if isinstance(thing, Stage):
         return source_of(thing), options
-    raise TypeError(f"source: got {type(thing).__name__} among producers, expected a ref, a producer, or a pair of one "
+    got = repr(thing) if isinstance(thing, tuple) else type(thing).__name__
+    raise TypeError(f"source: got {got} among producers, expected a ref, a producer, or a pair of one "
                     "and a dict of options; make a source of it by ff.FromIterable")
 
 

@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["Ref", "Subscription"]
 
 
+#: What users need of a subscription; the rest is between the scheduler and its sides.
+_OF_SUBSCRIPTIONS = frozenset((
+    "ask", "cancel", "capacity", "closed", "consumer", "counters", "min_demand", "options", "producer", "resubscribe", "statistics",
+    "tag",
+))
+
+
 class Subscription(Edge):
     """What joins one producer to one consumer."""
 
@@ -65,7 +72,16 @@ class Subscription(Edge):
             consumer.runtime.execute_soon(self.add_demand, n)
 
     def cancel(self, reason: Any = "cancel") -> None:
-        """End the subscription; what was not handled goes back to the producer."""
+        """End the subscription; what was not handled goes back to the producer.
+
+        Parameters
+        ----------
+        reason : object
+            What `handle_cancel` of both sides gets; an exception counts as a failure.
+        """
+        if isinstance(reason, type) and issubclass(reason, BaseException):
+            raise TypeError(f"cancel: got the class {reason.__name__} as the reason, expected an exception or anything else; "
+                            f"write {reason.__name__}(...)")
         consumer = self.consumer_place.host
         consumer.runtime.execute_soon(consumer.cancel_subscription, self, reason)
 
@@ -102,6 +118,9 @@ class Subscription(Edge):
         """
         asked, sent, acked = self.counters
         return {"asked": asked, "sent": sent, "acked": acked, "buffered": self.waiting, "discarded": self.discarded}
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name.startswith("__") or name in _OF_SUBSCRIPTIONS]
 
     def __repr__(self) -> str:
         asked, sent, acked = self.counters
@@ -150,12 +169,24 @@ class Ref:
         tag : object, optional
             A name for the subscription, your own.
         **options
-            ``max_demand``, ``min_demand`` (events), ``cancel``, ``convert``, ``writable``; and what the producer's
-            dispatcher knows: ``selector``, ``lag``, ``partition``, or options of its own.
+            ``max_demand`` and ``min_demand``, in events; ``cancel``: "auto", "permanent", "transient" or "temporary";
+            ``convert`` and ``writable``: bools.  Of a broadcast: ``selector``, a function from a batch to a mask, and
+            ``lag``: "block", "drop" or "conflate".  Of a partition dispatcher: ``partition``, which is required.
 
         Returns
         -------
         Subscription
+
+        Raises
+        ------
+        KeyError
+            No stage has that name.
+        OptionError, DemandError
+            An option is unknown, is missing, or can't have that value.
+        GraphError
+            Events would flow in a circle, or somebody has that place already.
+        Closed
+            This stage has ended.
         """
         seat = self._seat
         producer = seat.runtime.find(to)

@@ -45,6 +45,13 @@ MANY = 1_000
 MEMORY_POLL_S = 0.05
 
 
+#: What users need of a runtime; the rest is between it and its stages.
+_OF_RUNTIMES = frozenset((
+    "clock", "closed", "connect", "drain", "driven", "join", "names", "paused", "run", "seed", "start", "start_many", "stop",
+    "subscriptions",
+))
+
+
 class Runtime:
     """The stages of a program, driven by one thread.
 
@@ -132,10 +139,11 @@ class Runtime:
         """Whom its stages subscribe to at their start, by which options."""
         producers = []
         for entry in recipe.option("subscribe_to"):
-            to, given = entry if isinstance(entry, tuple) else (entry, {})
-            if not isinstance(given, dict):
+            to, given = entry if isinstance(entry, tuple) and len(entry) == 2 else (entry, {})
+            if not isinstance(given, dict) or not isinstance(to, (str, Ref)):
                 raise TypeError(f"subscribe_to of {recipe.base_name}: got {entry!r}, expected a ref or name, or a pair "
-                                "of one and a dict of options; write [(counter, dict(max_demand=100))]")
+                                "of one and a dict of options; start the producer first, and write "
+                                "[(counter, dict(max_demand=100))]")
             producers.append((self.find(to)._seat, given))
         return producers
 
@@ -719,6 +727,9 @@ class Runtime:
     def subscriptions(self) -> list[Subscription]:
         """All open subscriptions, producer by producer."""
         return [subscription for seat in self.seats for subscription in seat.place.output_edges]
+
+    def __dir__(self) -> list[str]:
+        return [name for name in super().__dir__() if name.startswith("__") or name in _OF_RUNTIMES]
 
     def __repr__(self) -> str:
         return table(self.seats, self.closed, self.driven)
