@@ -19,7 +19,7 @@ import numpy as np
 
 from fastflow.errors import DemandError, OptionError, SchemaError
 from fastflow.schema import Batch, concat
-from fastflow.stage import Consumer, Producer, ProducerConsumer, check_isolate
+from fastflow.stage import Consumer, Producer, ProducerConsumer, check_isolate, does_nothing_yet
 
 __all__ = [
     "Batcher",
@@ -441,4 +441,7 @@ class Collect(Consumer):
 def _function(function: Any, what: str) -> Callable[[Any], Any]:
     if not callable(function):
         raise TypeError(f"{what}: got {type(function).__name__}, expected a function of a batch")
+    if does_nothing_yet(function):
+        raise TypeError(f"{what}: got a generator or coroutine function, which does nothing until it is iterated or "
+                        "awaited, expected one that does its work when it is called; return the whole result")
     return function  # type: ignore[no-any-return]  # callable() narrows it to a callable that returns object

@@ -294,6 +294,14 @@ EDGE_OPTIONS = ("cancel", "convert", "max_demand", "min_demand", "tag", "writabl
 #: The same, and those that only some dispatchers know.
 SUBSCRIPTION_OPTIONS = (*EDGE_OPTIONS, *BroadcastDispatcher.options, *PartitionDispatcher.options)
 
+_CALLBACKS = (
+    "setup", "handle_demand", "handle_events", "handle_end", "handle_subscribe", "handle_cancel", "handle_call",
+    "handle_cast", "handle_info", "format_discarded", "terminate", "result",
+)
+
+#: Of code: CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR of the module inspect, which takes long to import.
+_LATER_FLAGS = 0x20 | 0x80 | 0x200
+
 _FIXED = frozenset(
     name
     for cls in (Stage, Producer, Consumer, ProducerConsumer, StageBase)
@@ -358,6 +366,13 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
                     "make it an ff.ProducerConsumer, or leave the option out"
                 )
 
+    for name in _CALLBACKS:
+        if does_nothing_yet(getattr(cls, name, None)):
+            raise OptionError(
+                f"{name} of {cls.__name__}: got a generator or coroutine function, which does nothing until it is "
+                "iterated or awaited, expected one that does its work when it is called; return the events, or self.emit() them"
+            )
+
     def value(name: str) -> Any:
         return options.get(name, getattr(cls, name))
 
@@ -394,6 +409,12 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
     name = value("name")
     if name is not None and (not isinstance(name, str) or not name):
         raise OptionError(f"name of {cls.__name__}: got {name!r}, expected text that is not empty")
+
+
+def does_nothing_yet(function: Any) -> bool:
+    """Whether calling it does nothing but make a generator or a coroutine."""
+    code = getattr(function, "__code__", None)
+    return code is not None and bool(code.co_flags & _LATER_FLAGS)
 
 
 def check_isolate(cls: type[Stage], isolate: Any) -> None:

@@ -58,14 +58,11 @@ def test_a_wait_in_a_block_of_paused_is_an_error_at_once(wait):
         assert ref.call("anybody there?") == "anybody there?"
 
 
-def test_a_run_in_a_block_of_paused_is_an_error_and_stops_nothing():
+def test_a_block_of_paused_changes_nothing_while_nobody_drives():
     rt = ff.Runtime()
     with rt.paused():
-        count = rt.start(ff.Count(), name="count", subscribe_to=[rt.start(Count(1000))])
-        with pytest.raises(NotDriven, match="run: got a wait inside of"):
-            rt.run()
-    assert rt.run() == {"count": 1000}
-    assert count.result() == 1000
+        rt.start(ff.Count(), name="count", subscribe_to=[rt.start(Count(1000))])
+        assert rt.run() == {"count": 1000}
 
 
 def test_stages_can_be_stopped_in_a_block_of_paused():
@@ -343,3 +340,41 @@ def test_dir_shows_what_users_need():
         "clock", "closed", "connect", "drain", "driven", "join", "names", "paused", "run", "seed", "start", "start_many",
         "stop", "subscriptions",
     ]
+
+
+@pytest.mark.parametrize("base", [ff.Producer, ff.ProducerConsumer, ff.Consumer], ids=lambda base: base.__name__)
+@pytest.mark.parametrize("name", ["handle_events", "handle_demand", "handle_call", "handle_info", "setup", "terminate"])
+def test_a_callback_that_would_do_nothing_is_refused(base, name):
+    def generates(self, *args):
+        yield 1
+
+    async def waits(self, *args):
+        return None
+
+    for function in generates, waits:
+        stage = type("Lazy", (base,), {name: function})
+        with pytest.raises(ff.OptionError, match=f"{name} of Lazy: got a generator or coroutine function"):
+            ff.Runtime().start(stage())
+
+
+def test_a_step_or_sink_that_would_do_nothing_is_refused():
+    def generates(batch):
+        yield batch
+
+    async def waits(batch):
+        return batch
+
+    for function in generates, waits:
+        for make in ff.Map, ff.Filter, ff.ForEach:
+            with pytest.raises(TypeError, match=f"{make.__name__}: got a generator or coroutine function"):
+                make(function)
+        with pytest.raises(TypeError, match="ForEach: got a generator or coroutine function"):
+            ff.run(Count(), function)
+    assert ff.run(lambda: generates(np.arange(3)), ff.Count()) == 3
+
+
+def test_what_is_connected_is_a_stage_or_a_ref():
+    with pytest.raises(TypeError, match=r"write Count\(...\), and start it first"):
+        ff.Runtime().connect(Count, Echo())
+    with pytest.raises(TypeError, match=r"wrap a function in ff\.Map or ff\.ForEach, start it first"):
+        ff.Runtime().connect(Count(), lambda batch: batch)

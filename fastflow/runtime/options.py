@@ -83,10 +83,13 @@ def event_count(value: Any, what: str, least: int = 0) -> int:
 
 def wait_seconds(timeout: Any, what: str) -> float | None:
     """Check how long to wait: seconds, or None for ever."""
-    number = isinstance(timeout, Real) and not isinstance(timeout, bool)      # of NumPy's too
-    if timeout is not None and not (number and float(timeout) >= 0):
+    if timeout is None:
+        return None
+    number = isinstance(timeout, Real) and not isinstance(timeout, bool)
+    if not (number and float(timeout) >= 0):
         raise ValueError(f"timeout of {what}: got {timeout!r}, expected seconds from 0 up, or None to wait for ever")
-    return None if timeout is None else float(timeout)
+    seconds: float = timeout
+    return seconds
 
 
 def subscription_options(

@@ -256,8 +256,12 @@ class Runtime:
             if to._seat.runtime is not self:
                 raise GraphError(f"{to!r}: got a stage of another runtime, expected one of this; start both in one")
             return to
-        raise TypeError(f"got {to!r} as a stage to subscribe to, expected a ref or a name; start it first, and give "
-                        "its ref")
+        hint = "start it first, and give its ref"
+        if isinstance(to, type) and issubclass(to, Stage):
+            hint = f"write {to.__name__}(...), and " + hint
+        elif callable(to):
+            hint = "wrap a function in ff.Map or ff.ForEach, " + hint
+        raise TypeError(f"got {to!r} as a stage to subscribe to, expected a ref or a name; {hint}")
 
     def __getitem__(self, name: str) -> Ref:
         if name not in self.names:
