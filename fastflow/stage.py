@@ -370,7 +370,8 @@ def check_stage_options(cls: type[Stage], options: dict[str, Any]) -> None:
         if does_nothing_yet(getattr(cls, name, None)):
             raise OptionError(
                 f"{name} of {cls.__name__}: got a generator or coroutine function, which does nothing until it is "
-                "iterated or awaited, expected one that does its work when it is called; return the events, or self.emit() them"
+                "iterated or awaited, expected one that does its work when it is called; return the events, or "
+                "self.emit() them"
             )
 
     def value(name: str) -> Any:
