@@ -291,7 +291,8 @@ class Runtime:
         """No stage takes a turn inside the block, so that nobody misses the start.
 
         Stages can be started and subscribed, and messages be sent; events move when the block is left.  So to wait
-        inside it, for a result, a call or a batch, is an error, and so is `run`.  Blocks may be nested.
+        inside it, for a result, a call or a batch, is an error.  Blocks may be nested; while nobody drives, they
+        change nothing.
 
         Examples
         --------
@@ -303,6 +304,9 @@ class Runtime:
         ...     print([total.result() for total in totals])
         [10, 10, 10]
         """
+        if not self.driven:
+            yield
+            return
         self.execute(self.scheduler.hold_turns, 1)
         self._pausers.append(threading.get_ident())
         try:
