@@ -378,3 +378,9 @@ def test_what_is_connected_is_a_stage_or_a_ref():
         ff.Runtime().connect(Count, Echo())
     with pytest.raises(TypeError, match=r"wrap a function in ff\.Map or ff\.ForEach, start it first"):
         ff.Runtime().connect(Count(), lambda batch: batch)
+
+
+@pytest.mark.parametrize("events", [5, np.arange(3), [1, 2], "ab"], ids=repr)
+def test_samples_for_the_conformance_kit_are_a_list_of_batches(events):
+    with pytest.raises(TypeError, match=r"events: got .*, expected a list of sample batches"):
+        ff.testing.conformance(Echo, events=events)

@@ -194,6 +194,10 @@ def conformance(
                         "template; write lambda: Counter(0, 100)")
     if not subscribe:
         raise OptionError("subscribe: got no consumer, expected at least one; give [{}] for one without options")
+    is_list = isinstance(events, (list, tuple)) and all(hasattr(batch, "__len__") for batch in events)
+    if events is not None and not is_list:
+        raise TypeError(f"events: got {events!r}, expected a list of sample batches; give "
+                        "[np.arange(3), np.arange(5)], say")
     kit = Kit(make_stage, list(events or ()), expected, endless, failing, dict(options or {}), list(subscribe),
               dict(upstream or {}), nudge, limit)
     if kit.takes and not kit.sample_count:
