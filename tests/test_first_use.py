@@ -384,3 +384,25 @@ def test_what_is_connected_is_a_stage_or_a_ref():
 def test_samples_for_the_conformance_kit_are_a_list_of_batches(events):
     with pytest.raises(TypeError, match=r"events: got .*, expected a list of sample batches"):
         ff.testing.conformance(Echo, events=events)
+
+
+@pytest.mark.parametrize(
+    ("rest", "options"), [([lambda batch: batch], {}), ([Echo()], {"max_demnad": 3}), ([ff.Count(), "nobody"], {})]
+)
+def test_a_connect_that_fails_leaves_nothing(rest, options):
+    class Named(Count):
+        name = "numbers"
+
+    rt = ff.Runtime()
+    old = rt.start(Echo())
+    with pytest.raises((TypeError, KeyError)):
+        rt.connect(Named(1000), *rest, **options)
+    assert repr(rt).count("\n") == 2
+    assert (rt.names, old.alive) == ({}, True)
+    _, count = rt.connect(Named(1000), ff.Count())
+    rt.run()
+    assert count.result() == 1000
+    with ff.Runtime() as rt:
+        with pytest.raises((TypeError, KeyError)):
+            rt.connect(Named(1000), *rest, **options)
+        assert rt.connect(Named(1000), ff.Count())[1].result() == 1000

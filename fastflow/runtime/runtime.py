@@ -242,11 +242,24 @@ class Runtime:
         if len(stages) < 2:
             raise GraphError(f"connect: got {len(stages)} stages, expected at least two; give them in order")
         refs: list[Ref] = []
-        for stage in stages:
-            refs.append(self.start(stage) if isinstance(stage, Stage) else self.find(stage))
-            if len(refs) > 1:
-                refs[-1].subscribe(refs[-2], **options)
+        started = []
+        try:
+            for stage in stages:
+                refs.append(self.start(stage) if isinstance(stage, Stage) else self.find(stage))
+                if isinstance(stage, Stage):
+                    started.append(refs[-1]._seat)
+                if len(refs) > 1:
+                    refs[-1].subscribe(refs[-2], **options)
+        except BaseException:
+            self.execute(self._take_back, started)
+            raise
         return refs
+
+    def _take_back(self, started: list[Seat]) -> None:
+        """Leave nothing of stages that were started for something that can't be."""
+        for seat in reversed(started):
+            seat.end("shutdown")
+            self.forget(seat)
 
     def find(self, to: Any) -> Ref:
         """The ref that is meant by a ref or a name."""
