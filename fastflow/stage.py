@@ -31,7 +31,6 @@ from __future__ import annotations
 import logging
 import time
 import types
-import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
