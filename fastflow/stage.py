@@ -29,6 +29,7 @@ Nothing here knows a thread: a bare stage can be tested by calling its methods.
 from __future__ import annotations
 
 import logging
+import reprlib
 import time
 import types
 from collections.abc import Callable, Iterable, Sequence

@@ -26,8 +26,8 @@ __all__ = ["Ref", "Subscription"]
 
 #: What users need of a subscription; the rest is between the scheduler and its sides.
 _OF_SUBSCRIPTIONS = frozenset((
-    "ask", "cancel", "capacity", "closed", "consumer", "counters", "min_demand", "options", "producer", "resubscribe", "statistics",
-    "tag",
+    "ask", "cancel", "capacity", "closed", "consumer", "counters", "min_demand", "options", "producer", "resubscribe",
+    "statistics", "tag",
 ))
 
 
@@ -80,8 +80,8 @@ class Subscription(Edge):
             What `handle_cancel` of both sides gets; an exception counts as a failure.
         """
         if isinstance(reason, type) and issubclass(reason, BaseException):
-            raise TypeError(f"cancel: got the class {reason.__name__} as the reason, expected an exception or anything else; "
-                            f"write {reason.__name__}(...)")
+            raise TypeError(f"cancel: got the class {reason.__name__} as the reason, expected an exception or anything "
+                            f"else; write {reason.__name__}(...)")
         consumer = self.consumer_place.host
         consumer.runtime.execute_soon(consumer.cancel_subscription, self, reason)
 
@@ -172,6 +172,7 @@ class Ref:
             ``max_demand`` and ``min_demand``, in events; ``cancel``: "auto", "permanent", "transient" or "temporary";
             ``convert`` and ``writable``: bools.  Of a broadcast: ``selector``, a function from a batch to a mask, and
             ``lag``: "block", "drop" or "conflate".  Of a partition dispatcher: ``partition``, which is required.
+            Of a dispatcher of your own: what it knows.
 
         Returns
         -------

@@ -47,8 +47,8 @@ MEMORY_POLL_S = 0.05
 
 #: What users need of a runtime; the rest is between it and its stages.
 _OF_RUNTIMES = frozenset((
-    "clock", "closed", "connect", "drain", "driven", "join", "names", "paused", "run", "seed", "start", "start_many", "stop",
-    "subscriptions",
+    "clock", "closed", "connect", "drain", "driven", "join", "names", "paused", "run", "seed", "start", "start_many",
+    "stop", "subscriptions",
 ))
 
 
