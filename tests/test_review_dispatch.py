@@ -589,6 +589,31 @@ def test_a_stage_that_is_stopped_from_within_its_delivery_ends_behind_it():
     assert joining.seen + other.seen == [1, 2, 3, 4]
 
 
+def test_a_consumer_that_is_started_in_a_turn_that_is_put_off_gets_its_events():
+    class Asking(ff.Consumer):
+        def __init__(self):
+            self.seen = []
+
+        def handle_events(self, events, source):
+            self.seen += events.tolist()
+
+    class Starting(Push):
+        def handle_info(self, message):
+            if not started:
+                started.append(hub.rt.start(Asking(), subscribe_to=[(hub.ref, dict(cancel="temporary"))]))
+                raise ff.Retry(after=1.0)
+
+    started = []
+    hub = Hub(producer=Starting())
+
+    hub.ref.info("start")
+    settle(hub.rt)
+    hub.clock.advance(1.0)
+    hub.push(1, 2, 3)
+
+    assert stage_of(started[0]).seen == [1, 2, 3]
+
+
 # -- demand ------------------------------------------------------------------------------------------------
 
 

@@ -286,10 +286,10 @@ class Seat:
         subscription.connect(True)
         if schema is not None:
             subscription.set_schema(self.accepts if cast else schema, cast)
-        busy = self.place if self.place.busy else producer.place if producer.place.busy else None
-        if busy is not None:
-            # One of the two is in a turn of its own, which must commit before another one can begin.
-            busy.later(self.agree_later, (producer, subscription))
+        if self.place.busy or producer.place.busy:
+            # One of the two is in a turn of its own, which must end before another one can begin; by mail, since the
+            # subscription stays even if that turn fails or is put off.
+            self.runtime.scheduler.post(self.agree_later, producer, subscription)
         else:
             self.agree(producer, subscription)
         return subscription
