@@ -429,8 +429,8 @@ class Seat:
         """`handle_cancel`, as a turn of its own; a failure in it is this stage's."""
         if self.ending or self.cls.handle_cancel is Stage.handle_cancel:
             return
-        if self.place.busy:                     # in a turn of its own, which must commit first
-            self.place.later(self.hear_cancel, (reason, subscription))
+        if self.place.busy:                     # in a turn of its own, which must end first
+            self.runtime.scheduler.post(self.hear_cancel, reason, subscription)
             return
         self.guarded("handle_cancel", self.stage.handle_cancel, (reason, subscription), subscription)
 
