@@ -608,11 +608,13 @@ cdef object checked_mask(object mask, int64_t n):
     """What a selector returned: one truth value for each of `n` events."""
     if type(mask) is list or type(mask) is tuple:
         if len(mask) != n:
-            raise CallbackError(f"selector: got {len(mask)} values, expected {n}, one for each event of the batch")
+            raise CallbackError(f"selector: got {len(mask)} values, expected {n}, one for each event of the batch; "
+                                "return a comparison, say batch > 0")
         return mask if n == 0 or type(mask[0]) is bool else np.asarray(mask, dtype=object).astype(bool)
     array = np.asarray(mask)
     if array.dtype != bool or array.shape != (n,):
-        raise CallbackError(f"selector: got {array.dtype} of shape {array.shape}, expected bools of shape ({n},), one for each "
+        got = f"{array.dtype} of shape {array.shape}" if array.ndim else repr(mask)
+        raise CallbackError(f"selector: got {got}, expected bools of shape ({n},), one for each "
                             "event of the batch; return a comparison, say batch > 0")
     return array
 

@@ -711,3 +711,19 @@ def test_ctrl_c_tells_children_to_end_and_waits_for_them(_time):
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=50, check=False)
 
     assert (done.stdout, done.stderr, done.returncode) == ("told: True\ninterrupted\n", "", 0)
+
+
+def test_the_result_counts_children_by_how_they_have_ended():
+    """So that a failure is seen by somebody who has set up no logging."""
+    attempts = []
+
+    def flaky(event):
+        attempts.append(event)
+        if event == "never" or (event == "later" and attempts.count(event) < 3):
+            raise ConnectionError(event)
+
+    once = ff.run(["well", "never"], ff.ConsumerSupervisor(flaky))
+    again = ff.run(["well", "later"], ff.ConsumerSupervisor(flaky, restart="transient"), max_demand=1)
+
+    assert once == {"succeeded": 1, "failed": 1, "restarted": 0}
+    assert again == {"succeeded": 2, "failed": 0, "restarted": 2}

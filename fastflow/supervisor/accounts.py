@@ -91,6 +91,8 @@ class Children:
     ----------
     causes : deque of str
         What children failed with that were to be started again, the last few.
+    succeeded, failed, restarted : int
+        Children that have ended well, and for good not so; starts beyond the first of each.
 
     Examples
     --------
@@ -106,6 +108,7 @@ class Children:
     def __init__(self, restart: Literal["temporary", "transient"], window: RestartWindow) -> None:
         self.restart, self.window = restart, window
         self.causes: deque[str] = deque(maxlen=KEPT_CAUSES)
+        self.succeeded = self.failed = self.restarted = 0
         self._producers: dict[Hashable, _Producer] = {}
         self._children: dict[int, _Child] = {}
         self._last = 0
@@ -186,6 +189,7 @@ class Children:
 
     def not_started(self, number: int) -> Verdict:
         """Its first start failed: that is its end."""
+        self.failed += 1
         return self._gone(number)
 
     def exited(self, number: int, cause: str | None, now: float) -> Verdict:
@@ -204,11 +208,15 @@ class Children:
         if child is None:
             return Verdict("unknown")
         if cause is None or self.restart == "temporary" or child.state == "stopping":
+            self.succeeded += cause is None
+            self.failed += cause is not None
             return self._gone(number)
         self.causes.append(cause)
         if self.window.exited(now) == "restart":
+            self.restarted += 1
             self._set(child, "restarting")
             return Verdict("restart")
+        self.failed += 1
         self._gone(number)
         return Verdict("give up")
 

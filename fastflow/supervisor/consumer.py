@@ -196,6 +196,11 @@ class ConsumerSupervisor(Consumer):
         if self._sources_ended and not self._children:
             self.finish()
 
+    def result(self) -> dict[str, int]:
+        """Return how many children have ended well, and how many not; and how often one was started again."""
+        children = self._children
+        return {"succeeded": children.succeeded, "failed": children.failed, "restarted": children.restarted}
+
     def terminate(self, reason: Any) -> None:
         """Tell all children at once to end, and wait for them."""
         children = list(self._handles.values())
