@@ -13,39 +13,15 @@ import numpy as np
 
 import fastflow as ff
 from bench.harness import Clocked, Rival
-from bench.stages import Counter, Forward, Nothing, Total, edge, run_counter_to_total
-
-
-class PlainCounter:
-    """The methods of `Counter` without a stage: `claim` gives one buffer, again and again."""
-
-    handle_demand = Counter.handle_demand
-
-    def __init__(self, stop, batch):
-        self.next, self.end = 0, stop
-        self.buffer = np.empty(batch, np.int64)
-
-    def claim(self, n):
-        return self.buffer if n == len(self.buffer) else self.buffer[:n]
-
-    def finish(self):
-        """The loop ends by itself."""
-
-
-class FreshCounter(PlainCounter):
-    """The same with a fresh array each time: what is put into a queue is the reader's."""
-
-    def claim(self, n):
-        return np.empty(n, np.int64)
-
-
-class PlainTotal:
-    """The methods of `Total` without a stage."""
-
-    handle_events = Total.handle_events
-
-    def __init__(self):
-        self.total = 0
+from bench.stages import (
+    Forward,
+    FreshCounter,
+    Nothing,
+    PlainCounter,
+    PlainTotal,
+    edge,
+    run_counter_to_total,
+)
 
 
 def bench_counter_to_total_and_a_loop(race):

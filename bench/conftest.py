@@ -7,7 +7,10 @@ from bench import harness
 ROWS = pytest.StashKey()
 
 # The order of the table: from the machine upwards.  A file that is not named comes last.
-ORDER = ("native", "hand_off", "callbacks", "query", "objects", "chain", "memory")
+ORDER = (
+    *("native", "hand_off", "callbacks", "query", "objects", "genstage", "chain"),
+    *("broadcast", "many", "partition", "latency", "memory"),
+)
 
 
 def pytest_addoption(parser):

@@ -2,7 +2,8 @@
 
     race.faster(...)   we are at least so many times as fast as each rival
     race.cost(...)     what we add to work that is done anyway costs at most so much a batch
-    race.figure(...)   a number that is no time: bytes, blocks
+    race.latency(...)  one of our answers takes so long at the median, and at the 99th percentile
+    race.figure(...)   any other number: bytes, blocks, the seconds of something that is done once
 
 pytest-benchmark runs all rounds of one function before it looks at the next, so that a machine
 which changes its speed meanwhile is compared with another machine.  Therefore the rivals run in the
@@ -58,6 +59,25 @@ class Clocked:
 
     seconds: float
     result: object
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """A number that is looked at.
+
+    Parameters
+    ----------
+    work : str
+        What is looked at, for the table.
+    unit : str
+        Of the number.
+    most : float
+        What the median may be.
+    """
+
+    work: str
+    unit: str
+    most: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,39 +215,95 @@ class Race:
             )
         )
 
-    def figure(self, work, measure, *, unit, most, rounds=5):
-        """Take a number that is no time, several times.
+    def latency(self, work, ours, rivals=(), *, most, rounds=ROUNDS):
+        """Compare how long one answer takes, at some percentiles.
 
         Parameters
         ----------
         work : str
-            What is looked at, for the table.
+            What is answered, for the table.
+        ours : callable
+            Our way: waits for many answers, and returns the nanoseconds of each.
+        rivals : list of Rival
+            The other ways, likewise; they are only shown.
+        most : dict of float to float or None
+            For each percentile of a round the seconds that its median over the rounds may be; None
+            if it is only shown.
+        rounds : int
+            How often everything is run.
+        """
+        ways = {rival.name: rival.run for rival in rivals} | {"ours": ours}
+        taken = {name: [] for name in ways}
+
+        def way(name):
+            def run():
+                taken[name].append(np.percentile(ways[name](), list(most)) * 1e-9)
+
+            return run
+
+        self._run([(rival.name, way(rival.name)) for rival in rivals], way("ours"), rounds)
+        if self.small:
+            return
+
+        for column, (percentile, limit) in enumerate(most.items()):
+            at = {name: [row[column] for row in rows[-rounds:]] for name, rows in taken.items()}
+            median = statistics.median(at["ours"])
+            what, told = f"{work}: p{percentile:g}", f"{spread(at['ours'], microseconds)} us"
+            self.benchmark.extra_info[f"p{percentile:g}"] = median
+            if limit is not None:
+                required = f"at most {microseconds(limit)} us"
+                self.rows.append(Row(what, told, "", "", required, median <= limit))
+            for rival in rivals:
+                ratios = [its / own for its, own in zip(at[rival.name], at["ours"], strict=True)]
+                its = f"{rival.name}: {microseconds(statistics.median(at[rival.name]))} us"
+                self.rows.append(Row(what, told, its, spread(ratios, significant), "shown"))
+            if limit is None and not rivals:
+                self.rows.append(Row(what, told, "", "", "shown"))
+
+    def figure(self, work, measure, *, unit, most, rounds=5):
+        """Take a number that is no speed, several times.
+
+        Parameters
+        ----------
+        work, unit, most
+            Those of a `Figure`.
         measure : callable
             Looks once; returns the number.
-        unit : str
-            Of the number.
-        most : float
-            What the median may be.
+        rounds : int
+            How often it is looked at.
+        """
+        self.figures([Figure(work, unit, most)], lambda: [measure()], rounds=rounds)
+
+    def figures(self, figures, measure, *, rounds=5):
+        """Take several such numbers at one look.
+
+        Parameters
+        ----------
+        figures : list of Figure
+            What they are.
+        measure : callable
+            Looks once; returns the numbers, in the order of `figures`.
         rounds : int
             How often it is looked at.
         """
         if self.small:
             measure()
             return
-        numbers = []
-        self.benchmark.pedantic(lambda: numbers.append(measure()), rounds=rounds, iterations=1)
-        median = statistics.median(numbers)
-        self.benchmark.extra_info[unit] = median
-        self.rows.append(
-            Row(
-                work,
-                f"{spread(numbers, significant)} {unit}",
-                "",
-                "",
-                f"at most {significant(most)} {unit}",
-                median <= most,
+        looks = []
+        self.benchmark.pedantic(lambda: looks.append(measure()), rounds=rounds, iterations=1)
+        for figure, numbers in zip(figures, zip(*looks, strict=True), strict=True):
+            median = statistics.median(numbers)
+            self.benchmark.extra_info[f"{figure.work}, {figure.unit}"] = median
+            self.rows.append(
+                Row(
+                    figure.work,
+                    f"{spread(numbers, significant)} {figure.unit}",
+                    "",
+                    "",
+                    f"at most {significant(figure.most)} {figure.unit}",
+                    median <= figure.most,
+                )
             )
-        )
 
     def _run(self, others, ours, rounds):
         """Seconds of each of the others, then ours, for each round; all results compared."""
@@ -302,6 +378,11 @@ def significant(number):
 def nanoseconds(seconds):
     """Seconds as nanoseconds, with three significant digits."""
     return significant(seconds * 1e9)
+
+
+def microseconds(seconds):
+    """Seconds as microseconds, with three significant digits."""
+    return significant(seconds * 1e6)
 
 
 def rate(amount, seconds, unit):

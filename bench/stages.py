@@ -1,4 +1,10 @@
-"""Stages that several benchmarks use; Counter and Total are those of the README."""
+"""Stages that several benchmarks use; Counter and Total are those of the README.
+
+The plain ones have the same methods and nothing of the library: a loop that calls them is the rival
+which shows what the callbacks themselves cost.
+"""
+
+import numpy as np
 
 import fastflow as ff
 
@@ -34,6 +40,85 @@ class Total(ff.Consumer):
 
     def result(self):
         return self.total
+
+
+class Objects(ff.Producer):
+    """Counts up to `stop` in Python ints."""
+
+    dtype = object
+
+    def __init__(self, stop):
+        self.next, self.end = 0, stop
+
+    def handle_demand(self, demand):
+        first = self.next
+        stop = self.next = first + demand
+        if stop >= self.end:
+            stop = self.next = self.end
+            self.finish()
+        return [*range(first, stop)]
+
+
+class Adder(ff.Consumer):
+    """Adds up Python ints."""
+
+    def __init__(self):
+        self.total = 0
+
+    def handle_events(self, events, source):
+        self.total += sum(events)
+
+    def result(self):
+        return self.total
+
+
+class PlainObjects:
+    """The methods of `Objects` without a stage."""
+
+    __init__ = Objects.__init__
+    handle_demand = Objects.handle_demand
+
+    def finish(self):
+        """The loop ends by itself."""
+
+
+class PlainAdder:
+    """The methods of `Adder` without a stage."""
+
+    __init__ = Adder.__init__
+    handle_events = Adder.handle_events
+
+
+class PlainCounter:
+    """The methods of `Counter` without a stage: `claim` gives one buffer, again and again."""
+
+    handle_demand = Counter.handle_demand
+
+    def __init__(self, stop, batch):
+        self.next, self.end = 0, stop
+        self.buffer = np.empty(batch, np.int64)
+
+    def claim(self, n):
+        return self.buffer if n == len(self.buffer) else self.buffer[:n]
+
+    def finish(self):
+        """The loop ends by itself."""
+
+
+class FreshCounter(PlainCounter):
+    """The same with a fresh array each time: what is put into a queue is the reader's."""
+
+    def claim(self, n):
+        return np.empty(n, np.int64)
+
+
+class PlainTotal:
+    """The methods of `Total` without a stage."""
+
+    handle_events = Total.handle_events
+
+    def __init__(self):
+        self.total = 0
 
 
 class Forward(ff.ProducerConsumer):

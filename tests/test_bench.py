@@ -144,6 +144,38 @@ def test_a_figure_is_the_median_of_what_was_looked_at():
     )
 
 
+def test_figures_of_one_look_have_a_row_each():
+    looks = iter([(1, 30), (2, 10), (3, 20)])
+    race = harness.Race(Stopwatch())
+    figures = [harness.Figure("how long", "s", 2), harness.Figure("how much", "B", 10)]
+
+    race.figures(figures, lambda: next(looks), rounds=3)
+
+    assert [row.cells()[:2] + row.cells()[4:] for row in race.rows] == [
+        ("how long", "2.00 [1.00..3.00] s", "at most 2.00 s", "yes"),
+        ("how much", "20.0 [10.0..30.0] B", "at most 10.0 B", "no"),
+    ]
+
+
+def test_a_latency_has_a_row_for_each_percentile_and_rival():
+    rounds = iter([[9000], [2000], [9000], [1000, 1000, 4000], [8000], [2000, 2000, 2000]])
+    race = harness.Race(Stopwatch())
+
+    race.latency(
+        "one call",
+        lambda: next(rounds),
+        [harness.Rival("other", lambda: next(rounds))],
+        most={50: 1e-6, 100: None},
+        rounds=2,
+    )
+
+    assert [row.cells() for row in race.rows] == [
+        ("one call: p50", "1.50 [1.00..2.00] us", "", "", "at most 1.00 us", "no"),
+        ("one call: p50", "1.50 [1.00..2.00] us", "other: 8.50 us", "6.50 [4.00..9.00]", "shown", ""),
+        ("one call: p100", "3.00 [2.00..4.00] us", "other: 8.50 us", "3.12 [2.25..4.00]", "shown", ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("number", "text"),
     [
