@@ -300,9 +300,9 @@ BAD_SELECTORS = {
     "NaN": (lambda events: np.full(len(events), np.nan), ff.CallbackError, ("float64", "bool")),
     "objects": (lambda events: np.array([True] * 3, object), ff.CallbackError, ("object", "bool")),
     "indices": (lambda events: np.array([0, 2]), ff.CallbackError, ("int64", "bool")),
-    "nothing": (lambda events: None, ff.CallbackError, ("shape ()",)),
-    "one for all": (lambda events: True, ff.CallbackError, ("shape ()",)),
-    "a text": (lambda events: "yes", ff.CallbackError, ("shape ()",)),
+    "nothing": (lambda events: None, ff.CallbackError, ("got None",)),
+    "one for all": (lambda events: True, ff.CallbackError, ("got True",)),
+    "a text": (lambda events: "yes", ff.CallbackError, ("got 'yes'",)),
 }
 
 
