@@ -11,14 +11,14 @@ from helpers_runtime import WAIT, Counter, Total
 
 import fastflow as ff
 from fastflow._sender import Edge
-from fastflow.runtime import Subscription, ref
+from fastflow.runtime import Subscription, joining, ref
 from fastflow.runtime.seat import Seat
 from fastflow.testing import conformance, settle, trial
 from fastflow.testing.rules import RULES
 
 NUMBERS = [np.arange(5), np.arange(3), np.arange(7)]
 
-ASK, CANCEL, AGREE = Subscription.ask, Seat.cancel_subscription, Seat.agree
+ASK, CANCEL, AGREE = Subscription.ask, Seat.cancel_subscription, joining.agree
 
 
 def asks_for_one_more(self, n):
@@ -73,9 +73,9 @@ def gives_nothing_back(self, give_back):
     Edge.close(self, False)
 
 
-def agrees_twice(self, producer, subscription):
-    AGREE(self, producer, subscription)
-    self.stage.handle_subscribe("producer", subscription.options, subscription)
+def agrees_twice(consumer, producer, subscription):
+    AGREE(consumer, producer, subscription)
+    consumer.stage.handle_subscribe("producer", subscription.options, subscription)
 
 
 def nested_calls(self, events, source):
@@ -101,7 +101,7 @@ PLANTED = [
     ("2.6", Seat, "hear_cancel", hears_nothing),
     ("2.7", Subscription, "ask", asks_from_here_only),
     ("2.8", Subscription, "close", gives_nothing_back),
-    ("2.12", Seat, "agree", agrees_twice),
+    ("2.12", joining, "agree", agrees_twice),
     ("3.1", Subscription, "ask", asks_from_here_only),
     ("3.2", Subscription, "ask", asks_between_turns_only),
     ("3.3", trial, "_stack_depth", deeper_each_time),

@@ -8,7 +8,8 @@ import fastflow as ff
 from fastflow.testing import settle
 
 STAGE = {
-    "asked", "sent", "acked", "emitted", "handled", "buffered", "discarded", "turns", "callback_seconds", "sampled_turns",
+    "asked", "sent", "acked", "emitted", "handled", "buffered", "discarded", "turns", "callback_seconds",
+    "sampled_turns",
 }
 
 

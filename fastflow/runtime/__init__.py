@@ -2,6 +2,8 @@
 
     runtime.py   Runtime: starts stages, drives their turns, ends well
     seat.py      one stage from construction to end
+    joining.py   how a consumer and a producer come to share a subscription
+    admission.py whether a producer's dispatcher has a place for a consumer
     ref.py       Ref and Subscription: what a user holds of them
     options.py   the options of a subscription, checked
     recipe.py    what a template and its options come to, for all stages started from it

@@ -18,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from fastflow._place import Place
 from fastflow._scheduler import Reply, Timer
-from fastflow.errors import CallbackError, Closed, GraphError, Killed, OptionError, Retry, SchemaError
-from fastflow.runtime.admission import check_dispatcher, check_partition
-from fastflow.runtime.options import SubscriptionOptions, subscription_options, whole_fits
+from fastflow.errors import CallbackError, Closed, Killed, OptionError, Retry, SchemaError
+from fastflow.runtime import joining
 from fastflow.runtime.reader import Reader
 from fastflow.runtime.recipe import Recipe
 from fastflow.runtime.ref import Ref, Subscription
@@ -265,50 +264,16 @@ class Seat:
     # -- subscriptions --
 
     def subscribe(self, producer: Seat, given: dict[str, Any]) -> Subscription:
-        """Join this stage to a producer; runs on the scheduler's thread."""
-        if self.ending:
-            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: {self.name!r} has ended, expected it to "
-                         "run; start it again")
-        if self.recipe.emits and (producer is self or self.runtime.is_upstream(self, producer)):
-            raise GraphError(f"subscription of {self.name!r} to {producer.name!r}: that makes a cycle, expected events "
-                             "to flow one way; send what must go back as a cast")
-        schema = producer.place.schema
-        options = self.recipe.prepared(producer, schema, given) or self.check_options(producer, schema, given)
-        check_dispatcher(self, producer, options)
-        cast = self.check_schema(producer, schema, options.convert) if schema is not None else False
-        subscription = Subscription(producer.place, self.place, options)
-        producer.tell_dispatcher("subscribe", subscription, options.given)
-        if subscription.closed or self.ending:
-            producer.tell_dispatcher("cancel", subscription)
-            raise Closed(f"subscription of {self.name!r} to {producer.name!r}: it was cancelled by the dispatcher that "
-                         "heard of it; raise an error in its subscribe to refuse a consumer")
-        # Joined before the callbacks are asked, so that they may ask for events themselves.
-        subscription.connect(True)
-        if schema is not None:
-            subscription.set_schema(self.accepts if cast else schema, cast)
-        if self.place.busy or producer.place.busy:
-            # One of the two is in a turn of its own, which must end before another one can begin; by mail, since the
-            # subscription stays even if that turn fails or is put off.
-            self.runtime.scheduler.post(self.agree_later, producer, subscription)
-        else:
-            self.agree(producer, subscription)
-        return subscription
+        """Join this stage to a producer."""
+        return joining.subscribe(self, producer, given)
 
-    def check_options(self, producer: Seat, schema: Schema | None, given: dict[str, Any]) -> SubscriptionOptions:
-        """Refuse what can't be joined, or not by these options."""
-        where = f"subscription of {self.name!r} to {producer.name!r}"
-        if not self.recipe.takes:
-            raise GraphError(f"{where}: got a producer as the subscriber, expected a consumer; make {self.name!r} an "
-                             "ff.ProducerConsumer, or subscribe the other way round")
-        if not producer.recipe.emits:
-            raise GraphError(f"{where}: got a consumer as the producer, expected a stage that emits; make "
-                             f"{producer.name!r} an ff.ProducerConsumer")
-        self.recipe.check_callbacks(self.stage)
-        guess = schema if schema is not None else self.accepts
-        options = subscription_options(given, guess, where, producer.place.dispatcher)
-        whole_fits(producer.place.whole, options, where)
-        self.recipe.prepare(producer, schema, given, options)
-        return options
+    def subscribe_somehow(self, to: Any, given: dict[str, Any]) -> None:
+        """The same for somebody who does not wait to hear how it went."""
+        joining.subscribe_somehow(self, to, given)
+
+    def resubscribe(self, old: Subscription, reason: Any, given: dict[str, Any]) -> Subscription:
+        """Replace a subscription by a new one, in one step."""
+        return joining.resubscribe(self, old, reason, given)
 
     def tell_dispatcher(self, what: str, *args: Any) -> None:
         """Word to a dispatcher of the user's own."""
@@ -324,70 +289,6 @@ class Seat:
             raise
         except BaseException as error:
             self.failed(error, "cancel of its dispatcher", None, -1, 0)
-
-    def agree_later(self, producer: Seat, subscription: Subscription) -> None:
-        """The same when nobody waits any more to hear how it went: what is wrong ends the subscriber."""
-        try:
-            if not subscription.closed:
-                self.agree(producer, subscription)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self.failed(error, "handle_subscribe", None, -1, 0)
-
-    def agree(self, producer: Seat, subscription: Subscription) -> None:
-        """Ask both sides about a new subscription, and begin to ask for events."""
-        given = subscription.options.given
-        mode = "automatic"
-        try:
-            if self.recipe.hears_subscriptions:
-                args: tuple[Any, ...] = ("producer", given, subscription)
-                mode = self.place.take("handle_subscribe", self.stage.handle_subscribe, args, subscription, False)
-                if mode not in ("automatic", "manual"):
-                    raise CallbackError(
-                        f"handle_subscribe of {self.name!r}: got {mode!r}, expected 'automatic' or 'manual'"
-                    )
-            if producer.recipe.hears_subscriptions and not producer.ended:
-                args = ("consumer", given, subscription)
-                producer.place.take("handle_subscribe", producer.stage.handle_subscribe, args, subscription, False)
-        except BaseException:
-            subscription.close(False)
-            raise
-        if producer.ended:
-            subscription.put_end(producer.reason)
-        elif mode == "automatic":
-            subscription.set_manual(False)
-            subscription.start_asking()
-
-    def subscribe_somehow(self, to: Any, given: dict[str, Any]) -> None:
-        """The same for somebody who does not wait to hear how it went: that is logged, and ends the stage."""
-        try:
-            self.subscribe(self.runtime.find(to)._seat, given)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            log.error("stage %r: can't subscribe to %r: %s", self.name, to, error)
-            if given.get("cancel") != "temporary":
-                self.failed(error, "async_subscribe", None, -1, 0)
-
-    def resubscribe(self, old: Subscription, reason: Any, given: dict[str, Any]) -> Subscription:
-        """A new subscription to the same producer, which replaces the old one in one step and ends nobody."""
-        producer = old.producer_place.host
-        options = {**old.options.given, **given}
-        if self.ending:
-            raise Closed(f"resubscribe to {producer.name!r}: {self.name!r} has ended, expected it to run")
-        checked = self.check_options(producer, producer.place.schema, options)
-        if not old.closed:
-            if self.place.busy or producer.place.busy:
-                raise CallbackError(
-                    f"resubscribe of {self.name!r} to {producer.name!r}: got a call in a callback of one of them, "
-                    "expected one between their turns, since the events of this turn would go back as well; cancel it, "
-                    "and resubscribe in handle_cancel, or say so from another thread")
-            check_partition(self, producer, checked, old)
-            old.close(True)
-            producer.hear_cancel(reason, old)
-            self.guarded("handle_cancel", self.stage.handle_cancel, (reason, old), old)
-        return self.subscribe(producer, options)
 
     def check_schema(self, producer: Seat, schema: Schema, convert: bool) -> bool:
         """Refuse events that this stage doesn't take; True: they are to be cast."""
