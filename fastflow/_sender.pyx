@@ -77,7 +77,9 @@ cdef class Edge:
 
     def set_schema(self, schema, bint cast):
         """Fix what one event in the ring is, before the first one."""
-        self.form = form_of(schema)
+        cdef Form emitted = self.producer_place.form
+        # Most often it is what the producer emits: no need to look it up for each of a million.
+        self.form = emitted if emitted is not None and schema is emitted.schema else form_of(schema)
         self.c.casts = cast
         if cast:
             self.c.producer.fills_in_python = 1

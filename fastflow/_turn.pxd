@@ -1,6 +1,6 @@
 # cython: language_level=3
 """C interface of turns: places, subscriptions, the run queue, and the rules of demand."""
-from libc.stdint cimport INT64_MAX, int32_t, int64_t
+from libc.stdint cimport INT64_MAX, int8_t, int32_t, int64_t
 
 from fastflow._core cimport ff_layout, ff_observe, ff_ring
 from fastflow._native cimport ff_kernel
@@ -39,14 +39,14 @@ ctypedef struct ff_edge:
     int64_t retry                   # events of the delivery that a Retry has put off; 0: none
     int32_t rank                    # index among the producer's consumers; -1: it takes nothing
     int32_t partition               # which one it takes
-    int32_t lag                     # of a broadcast: what happens when it has no room
-    int32_t selects                 # has a selector, which is called in Python
-    int32_t casts                   # its events are converted on their way, which is done in Python
-    int32_t listed                  # in the consumer's queue
-    int32_t in_hand                 # a delivery of it is being handled in Python: what lies in the ring stays there
-    int32_t manual                  # the consumer asks by itself
-    int32_t ended                   # the producer has put the end behind its last event
-    int32_t closed                  # neither side uses it any more
+    int8_t lag                      # of a broadcast: what happens when it has no room
+    int8_t selects                  # has a selector, which is called in Python
+    int8_t casts                    # its events are converted on their way, which is done in Python
+    int8_t listed                   # in the consumer's queue
+    int8_t in_hand                  # a delivery of it is being handled in Python: what lies in the ring stays there
+    int8_t manual                   # the consumer asks by itself
+    int8_t ended                    # the producer has put the end behind its last event
+    int8_t closed                   # neither side uses it any more
     void *face                      # the Edge object; not a reference: both places hold it until it is closed
 
 # A place: where one stage sits, and what the scheduler must know about it.
@@ -67,19 +67,19 @@ ctypedef struct ff_place:
     int64_t sampled                 # turns
     int32_t mail                    # messages that wait
     int32_t due                     # timers that are due
-    int32_t queued                  # in the run queue
-    int32_t last_kind               # of the last turn; the next one looks at the other kinds first
-    int32_t emits                   # producer or producer_consumer
-    int32_t fills_in_python         # native, but its events are converted or routed on their way, which is done in Python
-    int32_t answers                 # has a handle_demand, or a kernel that fills
-    int32_t parked                  # it answered its demand with nothing
-    int32_t holding                 # its demand is held back until it is released
     int32_t drainable               # partitions with events that wait and a consumer that has asked
-    int32_t held_back               # memory is short: it takes no turn that makes events
-    int32_t suspended               # Retry: no turn until its timer
-    int32_t redo                    # kind of the turn that a Retry has put off; 0: none
-    int32_t finishing               # it has called finish(): ends when nothing of it waits
-    int32_t ended
+    int8_t queued                   # in the run queue
+    int8_t last_kind                # of the last turn; the next one looks at the other kinds first
+    int8_t emits                    # producer or producer_consumer
+    int8_t fills_in_python          # native, but its events are converted or routed on their way, which is done in Python
+    int8_t answers                  # has a handle_demand, or a kernel that fills
+    int8_t parked                   # it answered its demand with nothing
+    int8_t holding                  # its demand is held back until it is released
+    int8_t held_back                # memory is short: it takes no turn that makes events
+    int8_t suspended                # Retry: no turn until its timer
+    int8_t redo                     # kind of the turn that a Retry has put off; 0: none
+    int8_t finishing                # it has called finish(): ends when nothing of it waits
+    int8_t ended
     void *face                      # the Place object (not a reference: the scheduler holds it)
 
 # How a place's dispatcher chooses; see `_dispatch`.

@@ -59,3 +59,33 @@ def test_the_line_at_the_end_counts_what_was_forgotten(monkeypatch, caplog):
         rt.stop()
 
     assert "201 stages" in caplog.text
+
+
+def test_start_many_that_fails_leaves_none_of_them():
+    class Third(ff.Consumer):
+        """Whose third one can't be set up."""
+
+        made = []
+
+        def setup(self):
+            self.made.append(self)
+            if len(self.made) == 3:
+                raise LookupError("no third one")
+
+        def handle_events(self, events, source):
+            """Nothing."""
+
+    rt = ff.Runtime()
+    numbers = rt.start(ff.Range(10), dispatcher="broadcast")
+
+    try:
+        rt.start_many(Third(), 5, subscribe_to=[numbers])
+    except LookupError as error:
+        assert error.args == ("no third one",)
+    else:
+        raise AssertionError("expected the error of the third")
+
+    settle(rt)
+    assert [seat.ref for seat in rt.seats] == [numbers]
+    assert rt.subscriptions() == []
+    assert numbers.statistics()["asked"] == 0

@@ -29,6 +29,8 @@ def check_dispatcher(consumer: Seat, producer: Seat, options: SubscriptionOption
     if dispatcher is None or isinstance(dispatcher, DemandDispatcher):
         _compare_demand(producer, options.max_demand)
     elif isinstance(dispatcher, BroadcastDispatcher):
+        if not consumer.place.open_inputs:
+            return
         # Where there are a million on one side, there are few on the other.
         edges = min(consumer.place.input_edges, producer.place.output_edges, key=len)
         if any(edge.producer_place is producer.place and edge.consumer_place is consumer.place for edge in edges):

@@ -1,6 +1,6 @@
 """Joining: how a consumer and a producer come to share a subscription.
 
-    check      options, schema, cycles, and a place with the dispatcher: what is wrong is refused before anything is done
+    check      options, schema, cycles, a place with the dispatcher: what is wrong is refused before anything is done
     connect    the two places are joined; nothing is asked yet
     agree      handle_subscribe of both sides, then the first ask
 

@@ -24,6 +24,7 @@ from typing import Any
 from fastflow import telemetry
 from fastflow._scheduler import Reply, Scheduler
 from fastflow.errors import CallbackError, Closed, GraphError, NameTaken, NotDriven, OptionError, WaitTimeout
+from fastflow.runtime.joining import subscribe
 from fastflow.runtime.options import wait_seconds
 from fastflow.runtime.outside import OutsideWork
 from fastflow.runtime.recipe import Recipe
@@ -133,7 +134,9 @@ class Runtime:
     def _start(self, template: Stage, options: dict[str, Any]) -> Ref:
         self._must_be_open("start")
         recipe = Recipe(self, template, options)
-        return self._seat_one(recipe, recipe.option("name"), self._producers(recipe))
+        name = recipe.option("name")
+        number = 0 if name is not None else self._next_number(recipe.base_name)
+        return self._seat_one(recipe, name, number, self._producers(recipe)).ref
 
     def _producers(self, recipe: Recipe) -> list[tuple[Seat, dict[str, Any]]]:
         """Whom its stages subscribe to at their start, by which options."""
@@ -147,15 +150,16 @@ class Runtime:
             producers.append((self.find(to)._seat, given))
         return producers
 
-    def _seat_one(self, recipe: Recipe, name: str | None, producers: list[tuple[Seat, dict[str, Any]]]) -> Ref:
+    def _seat_one(
+        self, recipe: Recipe, name: str | None, number: int, producers: list[tuple[Seat, dict[str, Any]]]
+    ) -> Seat:
         """Start one stage of a recipe."""
         if name is not None and name in self.names and not self.names[name].ended:
             raise NameTaken(f"name {name!r}: got it a second time, expected a name that no other stage has; "
                             f"it belongs to {self.names[name].ref!r}")
-        seat = Seat(recipe, name, 0 if name is not None else self._next_number(recipe.base_name))
+        seat = Seat(recipe, name, number)
         seat.construct()
-        seats = self.seats
-        seats.append(seat)
+        self.seats.append(seat)
         self._open_seats += 1
         if recipe.kind == "consumer":
             self.open_consumers += 1
@@ -165,15 +169,22 @@ class Runtime:
             telemetry.emit("stage.start", {}, {"stage": seat.name, "kind": seat.kind})
         try:
             for producer, given in producers:
-                seat.subscribe(producer, given)
+                subscribe(seat, producer, given)
         except BaseException:
-            seat.end("shutdown")
-            seat.place.leave_queue()
-            seats.remove(seat)
-            if name is not None:
-                del self.names[name]
+            self._unseat(seat)
             raise
-        return seat.ref
+        return seat
+
+    def _unseat(self, seat: Seat) -> None:
+        """A start that fails leaves nothing."""
+        seat.end("shutdown")
+        seat.place.leave_queue()
+        if self.seats[-1] is seat:
+            self.seats.pop()
+        else:
+            self.seats.remove(seat)
+        if self.names.get(seat.name) is seat:
+            del self.names[seat.name]
 
     def start_many(self, stage: Stage, n: int, **options: Any) -> list[Ref]:
         """Start `n` stages from one template, in much less time than one by one.
@@ -219,8 +230,17 @@ class Runtime:
         collecting = n >= MANY and gc.isenabled()
         if collecting:
             gc.disable()
+        seats: list[Seat] = []
+        first = self._numbers.get(recipe.base_name, 0) + 1
+        self._numbers[recipe.base_name] = first + n - 1
         try:
-            return [self._seat_one(recipe, None, producers) for _ in range(n)]
+            for number in range(first, first + n):
+                seats.append(self._seat_one(recipe, None, number, producers))
+            return [seat.new_ref() for seat in seats]
+        except BaseException:
+            for seat in reversed(seats):
+                self._unseat(seat)
+            raise
         finally:
             if collecting:
                 gc.enable()

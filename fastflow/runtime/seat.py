@@ -164,6 +164,13 @@ class Seat:
                     self._ref = Ref(self)
         return self._ref
 
+    def new_ref(self) -> Ref:
+        """The same of a stage that nobody else knows yet."""
+        ref = self._ref
+        if ref is None:
+            ref = self._ref = Ref(self)
+        return ref
+
     @property
     def done(self) -> Reply:
         """What is set when the stage has ended."""
