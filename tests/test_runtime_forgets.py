@@ -3,6 +3,8 @@
 import gc
 import weakref
 
+import pytest
+
 import fastflow as ff
 from fastflow.runtime import runtime as room
 from fastflow.testing import settle
@@ -78,12 +80,8 @@ def test_start_many_that_fails_leaves_none_of_them():
     rt = ff.Runtime()
     numbers = rt.start(ff.Range(10), dispatcher="broadcast")
 
-    try:
+    with pytest.raises(LookupError, match="no third one"):
         rt.start_many(Third(), 5, subscribe_to=[numbers])
-    except LookupError as error:
-        assert error.args == ("no third one",)
-    else:
-        raise AssertionError("expected the error of the third")
 
     settle(rt)
     assert [seat.ref for seat in rt.seats] == [numbers]
