@@ -10,6 +10,12 @@ from fastflow.runtime import runtime as room
 from fastflow.testing import settle
 
 
+class Silent(ff.Producer):
+    """Has nothing to give, and goes on."""
+
+    dtype = "int64"
+
+
 def churn(rt, numbers, n):
     """Start and stop `n` consumers, one after the other; refs to their subscriptions, weak ones."""
     seen = []
@@ -25,7 +31,7 @@ def churn(rt, numbers, n):
 def test_stages_that_have_ended_are_forgotten_in_time(monkeypatch):
     monkeypatch.setattr(room, "KEPT_ENDED", 10)
     rt = ff.Runtime()
-    numbers = rt.start(ff.Range(10**9))
+    numbers = rt.start(Silent())
 
     seen = churn(rt, numbers, 200)
     gc.collect()
@@ -37,11 +43,10 @@ def test_stages_that_have_ended_are_forgotten_in_time(monkeypatch):
 def test_a_stage_with_a_name_and_a_ref_in_hand_are_kept(monkeypatch):
     monkeypatch.setattr(room, "KEPT_ENDED", 10)
     rt = ff.Runtime()
-    numbers = rt.start(ff.Range(10**9))
+    numbers = rt.start(Silent())
     named = rt.start(ff.Count(), name="named", subscribe_to=[(numbers, {"max_demand": 10})])
     held = rt.start(ff.Count(), subscribe_to=[(numbers, {"max_demand": 10})])
-    settle_and_stop = (named, held)
-    for ref in settle_and_stop:
+    for ref in (named, held):
         ref.stop()
 
     churn(rt, numbers, 200)
@@ -54,7 +59,7 @@ def test_a_stage_with_a_name_and_a_ref_in_hand_are_kept(monkeypatch):
 def test_the_line_at_the_end_counts_what_was_forgotten(monkeypatch, caplog):
     monkeypatch.setattr(room, "KEPT_ENDED", 10)
     rt = ff.Runtime()
-    numbers = rt.start(ff.Range(10**9))
+    numbers = rt.start(Silent())
     churn(rt, numbers, 200)
 
     with caplog.at_level("INFO", "fastflow.runtime"):
