@@ -22,7 +22,7 @@ class Reader:
         self.keeps = keeps or (lambda event: True)
         self.asked = self.sent = self.acked = self.discarded = 0
         self.flight, self.seen, self.taken = [], [], []
-        self.frozen = self.crashing = self.closed = False
+        self.frozen = self.stuck = self.crashing = self.closed = False
 
     @property
     def pending(self):
@@ -110,12 +110,12 @@ class Model:
         reader.frozen = True
 
     def thaw(self, reader):
-        reader.frozen = False
+        reader.frozen = reader.stuck = False
         self.ready.append(reader)
         self.rest()
 
     def crash(self, reader):
-        reader.crashing, reader.frozen = True, False
+        reader.crashing, reader.frozen, reader.stuck = True, False, False
         self.ready.append(reader)
         self.rest()
 
@@ -131,9 +131,12 @@ class Model:
             if not self.ready:
                 return
             reader = self.ready.pop(0)
-            if reader.closed or reader.frozen or not reader.flight:
+            if reader.closed or reader.stuck or not reader.flight:
                 continue
-            if reader.crashing and any(map(reader.keeps, reader.flight)):     # what is filtered out reaches no callback
+            called = any(map(reader.keeps, reader.flight))      # what is filtered out reaches no callback
+            if reader.frozen and called:
+                reader.stuck = True
+            elif reader.crashing and called:
                 self.close(reader)
             else:
                 reader.handle()

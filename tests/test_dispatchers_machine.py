@@ -387,7 +387,8 @@ class Exact(Machine):
         """A new subscription in the place of the old one; what was in hand goes back."""
         old = self.pick(i)
         edge = self.add(old.ref, old.options, old)
-        edge.twin.frozen, edge.twin.crashing = old.twin.frozen, old.twin.crashing
+        edge.twin.frozen, edge.twin.stuck = old.twin.frozen, old.twin.stuck
+        edge.twin.crashing = old.twin.crashing
         self.model.replace(old.twin, edge.twin)
         self.rest()
 
