@@ -1,6 +1,6 @@
 """A million consumers of one producer: what each costs while it waits, and one batch to all of them.
 
-    Range ──broadcast──▶ 1,000,000 × Heard
+    Teller ──broadcast──▶ 1,000,000 × Heard
 
 Each look is a process of its own.  What counts as memory is what the process has resident, beyond
 its size before; the stage objects alone, made by the same class's constructor in another process,
@@ -27,9 +27,21 @@ import pathlib
 import sys
 import time
 
+import numpy as np
+
 import fastflow as ff
 
 BATCH = 1_000
+
+
+class Teller(ff.Producer):
+    dtype = "int64"
+
+    def handle_demand(self, demand):
+        pass
+
+    def handle_cast(self, request):
+        return np.arange(BATCH)
 
 
 class Heard(ff.Consumer):
@@ -51,7 +63,7 @@ def resident():
 
 what, n = sys.argv[1], int(sys.argv[2])
 rt = ff.Runtime()
-events = rt.start(ff.Range(BATCH), dispatcher="broadcast", hold=True)
+teller = rt.start(Teller(), dispatcher="broadcast")
 gc.collect()
 before, began = resident(), time.perf_counter()
 if what == "objects":
@@ -59,9 +71,10 @@ if what == "objects":
     stages = [Heard() for _ in range(n)]
     told = {"bytes": resident() - before}
 else:
-    refs = rt.start_many(Heard(), n, subscribe_to=[(events, {"max_demand": BATCH})])
+    refs = rt.start_many(Heard(), n, subscribe_to=[(teller, {"max_demand": BATCH})])
     told = {"start_s": time.perf_counter() - began, "bytes": resident() - before}
-    events.release()
+    ff.testing.settle(rt)
+    teller.cast("one batch")
     began = time.perf_counter()
     ff.testing.settle(rt)
     told["batch_s"] = time.perf_counter() - began
