@@ -15,7 +15,8 @@ from fastflow._view cimport Views
 cdef class Place(Router):
     cdef public object stage
     # -- bound callbacks --
-    cdef object handle_events
+    cdef object handle_events       # the class's function, or the bound method; None: not called yet
+    cdef bint bound                 # it is the latter
     cdef object handle_demand
     cdef object kernel              # native stage: keeps the C side alive
     cdef State state                # what it declares; None: nothing
@@ -31,6 +32,7 @@ cdef class Place(Router):
     cdef int run_turn(self, int32_t kind) except -1
     cdef int input_turn(self) except -1
     cdef object deliver(self, Edge edge, Views views)
+    cdef object call(self, object events, Edge edge)
     cdef object wanted(self, Edge edge, object batch, int64_t n)
     cdef int consume_in_python(self, Edge edge, ff_span *span, bint gathered) except -1
     cdef int advance_over(self, ff_edge *c, int64_t n) except -1

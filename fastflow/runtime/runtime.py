@@ -243,6 +243,10 @@ class Runtime:
             raise
         finally:
             if collecting:
+                if not gc.get_freeze_count():
+                    # All that there is now is taken for old, so that the next collection does not walk it at once.
+                    gc.freeze()
+                    gc.unfreeze()
                 gc.enable()
 
     def connect(self, *stages: Stage | Ref | str, **options: Any) -> list[Ref]:
