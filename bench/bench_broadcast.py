@@ -100,7 +100,7 @@ def broadcast(source, consumers, batch):
     events = runtime.start(source, dispatcher="broadcast")
     refs = [runtime.start(consumer) for consumer in consumers]
     for ref in refs:
-        ref.subscribe(events, **edge(batch))
+        ref.subscribe(events, max_demand=batch, min_demand=0)     # one batch on its way, as in the loop
     runtime.run()
     return [ref.result() for ref in refs]
 

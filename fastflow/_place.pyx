@@ -604,8 +604,12 @@ cdef class Place(Router):
                 refuse_missing(self.stage, self.state.names)
                 raise
             self.state.keep()
-        if emitted or self.span_count:
+        if self.span_count:
             self.send_spans(&span if emitted else NULL, route)
+        elif emitted:
+            self.dispatch(&span, route)
+            if self.infos is not None:
+                self.check_infos()
         if self.wants_end:
             self.wants_end = False
             self.c.finishing = 1

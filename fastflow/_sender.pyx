@@ -458,7 +458,7 @@ cdef class Sender(Output):
 
     cdef int dispatch(self, ff_span *span, object route) except -1:
         """Give events to whom they are for; what nobody has asked for waits.  Takes over the span's hold."""
-        cdef ff_edge *edge
+        cdef ff_edge *edge = NULL
         self.c.emitted += span.n
         if route is not None:
             return self.scatter(span, route)
@@ -472,8 +472,17 @@ cdef class Sender(Output):
             # Something emitted before it has taken the demand: the slots pass on as a span of their own.
             segment_hold(span.segment)
             self.put_by(self.current)
-        if self.c.buffered == 0 and not self.c.holding and self.share(span):
-            return 0
+        if self.c.buffered == 0 and not self.c.holding:
+            if self.c.dispatcher.kind == TO_GREEDIEST and not self.unshuffled:
+                edge = greediest(&self.c)
+            if edge != NULL and edge.pending >= span.n and edge.ring != NULL and not edge.casts:
+                # Most often: all of it to one, and the span's hold passes to the ring.
+                if ring_append(edge.ring, span.segment, span.slot, span.n, span.kind) < 0:
+                    raise MemoryError("no memory for a mark")
+                count_sent(edge, span.n)
+                return 0
+            if self.share(span):
+                return 0
         return self.wait_in_buffer(span)
 
     cdef int share(self, ff_span *span) except -1:
