@@ -240,3 +240,29 @@ def warnings_in(caplog, words):
         if record.levelname == "WARNING" and record.name == "fastflow.runtime"
         and words in record.getMessage()
     ]
+
+
+class RoundRobin(ff.Dispatcher):
+    """One event to each in turn; `model_dispatch.RoundRobin` is the same in plain lists."""
+
+    def start(self):
+        self.line = []
+
+    def subscribe(self, subscription, options):
+        self.line.append(subscription)
+
+    def cancel(self, subscription):
+        self.line.remove(subscription)
+
+    def dispatch(self, events, demands):
+        left, shares, taken = dict(demands), {}, 0
+        while taken < len(events):
+            found = next((s for s in self.line if left.get(s)), None)
+            if found is None:
+                break
+            self.line.remove(found)
+            self.line.append(found)
+            left[found] -= 1
+            shares.setdefault(found, []).append(taken)
+            taken += 1
+        return taken, [(s, np.array(indices)) for s, indices in shares.items()]

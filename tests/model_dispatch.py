@@ -124,22 +124,30 @@ class Model:
         self.rest()
 
     def rest(self):
-        """Dispatch and deliver until nothing can move."""
+        """Dispatch and deliver until nothing can move.
+
+        Whoever asks in its turn makes the producer ready behind those that were ready before it.
+        """
         while True:
             if not self.held:
                 self.ready += self.dispatch()
             if not self.ready:
                 return
-            reader = self.ready.pop(0)
-            if reader.closed or reader.stuck or not reader.flight:
-                continue
-            called = any(map(reader.keeps, reader.flight))      # what is filtered out reaches no callback
-            if reader.frozen and called:
-                reader.stuck = True
-            elif reader.crashing and called:
-                self.close(reader)
-            else:
-                reader.handle()
+            ready, self.ready = self.ready, []
+            for reader in ready:
+                self.deliver(reader)
+
+    def deliver(self, reader):
+        """Give a reader what it has in flight, unless it is stuck, or ends by it."""
+        if reader.closed or reader.stuck or not reader.flight:
+            return
+        called = any(map(reader.keeps, reader.flight))      # what is filtered out reaches no callback
+        if reader.frozen and called:
+            reader.stuck = True
+        elif reader.crashing and called:
+            self.close(reader)
+        else:
+            reader.handle()
 
 
 class Demand(Model):

@@ -22,7 +22,7 @@ from collections import Counter
 import model_dispatch
 import numpy as np
 import pytest
-from helpers_dispatch import statistics
+from helpers_dispatch import RoundRobin, statistics
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -51,32 +51,6 @@ def listed(events):
 def select_even(events):
     """A selector: a list of truth values for a list, an array for an array."""
     return [even(e) for e in events] if isinstance(events, list) else events % 2 == 0
-
-
-class RoundRobin(ff.Dispatcher):
-    """One event to each in turn; `model_dispatch.RoundRobin` is the same in plain lists."""
-
-    def start(self):
-        self.line = []
-
-    def subscribe(self, subscription, options):
-        self.line.append(subscription)
-
-    def cancel(self, subscription):
-        self.line.remove(subscription)
-
-    def dispatch(self, events, demands):
-        left, shares, taken = dict(demands), {}, 0
-        while taken < len(events):
-            found = next((s for s in self.line if left.get(s)), None)
-            if found is None:
-                break
-            self.line.remove(found)
-            self.line.append(found)
-            left[found] -= 1
-            shares.setdefault(found, []).append(taken)
-            taken += 1
-        return taken, [(s, np.array(indices)) for s, indices in shares.items()]
 
 
 class Source(ff.Producer):

@@ -4,36 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers_dispatch import Count, Hand, Hub, Push, failure, statistics, text_of
+from helpers_dispatch import Count, Hand, Hub, Push, RoundRobin, failure, statistics, text_of
 
 import fastflow as ff
 from fastflow.testing import settle
-
-
-class RoundRobin(ff.Dispatcher):
-    """One event to each in turn; who has no demand is passed over."""
-
-    def start(self):
-        self.line = []
-
-    def subscribe(self, subscription, options):
-        self.line.append(subscription)
-
-    def cancel(self, subscription):
-        self.line.remove(subscription)
-
-    def dispatch(self, events, demands):
-        left, shares, taken = dict(demands), {}, 0
-        while taken < len(events):
-            found = next((s for s in self.line if left.get(s)), None)
-            if found is None:
-                break
-            self.line.remove(found)
-            self.line.append(found)
-            left[found] -= 1
-            shares.setdefault(found, []).append(taken)
-            taken += 1
-        return taken, [(s, np.array(indices)) for s, indices in shares.items()]
 
 
 class Parts(ff.Dispatcher):

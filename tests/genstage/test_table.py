@@ -22,18 +22,6 @@ SHOWN = 2  # tests that a row names; of more it says how many
 ROW = re.compile(r"^\| (\d+) \| (.+) \| (.+) \| (.*?) ?\|$", re.MULTILINE)
 SAYS = re.compile(r"GenStage (\d+(?:(?:,| and) \d+)*)")
 
-# Behaviours whose tests are in files of their own: with the file they must be there, without it they can't.
-ELSEWHERE = {
-    range(102, 115): "test_buffers.py",
-    range(115, 121): "test_dispatchers_custom.py",
-    range(121, 129): "test_dispatchers_demand.py",
-    range(129, 138): "test_dispatchers_broadcast.py",
-    range(138, 152): "test_dispatchers_partition.py",
-    range(152, 153): "test_dispatchers_custom.py",
-    range(153, 166): "test_consumer_supervisor.py",
-    range(166, 180): "test_stream.py",
-    range(180, 183): "test_protocol.py",
-}
 
 
 @functools.cache
@@ -96,9 +84,6 @@ def test_every_number_in_a_docstring_stands_in_the_table():
 
 @pytest.mark.parametrize("number", NUMBERS)
 def test_every_behaviour_that_applies_has_a_test(number):
-    file = next((file for numbers, file in ELSEWHERE.items() if number in numbers), None)
-    if file is not None and not (HERE / file).exists():
-        pytest.skip(f"{file} is still to come")
     verdict = next(verdict for found, _, verdict, _ in rows() if found == number)
 
     assert verdict.startswith("not applicable") or cell(number, numbers_by_test())
