@@ -1,6 +1,6 @@
 """Every event to every consumer: one copy of the data, however many read it.
 
-    Counter ──64 K──▶ 8 × Total, or Sum            one array, eight sums
+    Counter ──64 K──▶ 8 × Reducer, or Sum            one array, eight sums
     Range ──1,000──▶ 10,000 × Heard, or Count      next to nothing to do: what a delivery costs
 
 A delivery is an event that a consumer was given: 8 consumers of 1,000 events have 8,000.
@@ -11,12 +11,11 @@ import queue
 import threading
 import time
 
-import numpy as np
 import pytest
 
 import fastflow as ff
 from bench.harness import Clocked, Rival
-from bench.stages import Counter, FreshCounter, PlainCounter, edge
+from bench.stages import Counter, FreshCounter, PlainCounter, PlainReducer, Reducer, edge
 
 try:
     from bench import by_csp
@@ -27,28 +26,6 @@ READERS = 8
 BATCH = 65_536
 MANY = 10_000
 FEW_EVENTS = 1_000
-
-add = np.add.reduce
-
-
-class Total(ff.Consumer):
-    """Adds up what it gets."""
-
-    def __init__(self):
-        self.total = 0
-
-    def handle_events(self, events, source):
-        self.total += int(add(events))
-
-    def result(self):
-        return self.total
-
-
-class PlainTotal:
-    """The methods of `Total` without a stage."""
-
-    __init__ = Total.__init__
-    handle_events = Total.handle_events
 
 
 class Heard(ff.Consumer):
@@ -107,7 +84,7 @@ def broadcast(source, consumers, batch):
 
 def by_loop(stop):
     """Sums of ``range(stop)`` of one array after the other, by the stages' methods."""
-    counter, totals = PlainCounter(stop, BATCH), [PlainTotal() for _ in range(READERS)]
+    counter, totals = PlainCounter(stop, BATCH), [PlainReducer() for _ in range(READERS)]
     while counter.next < stop:
         events = counter.handle_demand(BATCH)
         for total in totals:
@@ -117,7 +94,7 @@ def by_loop(stop):
 
 def by_queues(stop):
     """The same by a thread and a queue for each consumer; all of them get the same array."""
-    lines, totals = ([make() for _ in range(READERS)] for make in (lambda: queue.Queue(4), PlainTotal))
+    lines, totals = ([make() for _ in range(READERS)] for make in (lambda: queue.Queue(4), PlainReducer))
 
     def read(line, total):
         while (events := line.get()) is not None:
@@ -150,7 +127,7 @@ def bench_broadcast_to_8(race):
     race.faster(
         f"broadcast to {READERS}, batches of 64 K, Python callbacks "
         "(GenStage, not in this run: 0.1 G deliveries/s)",
-        lambda: broadcast(Counter(0, stop), [Total() for _ in range(READERS)], BATCH),
+        lambda: broadcast(Counter(0, stop), [Reducer() for _ in range(READERS)], BATCH),
         rivals,
         amount=READERS * stop,
         unit="deliveries",

@@ -11,14 +11,11 @@ GenStage can't stand in the run.  Its figures, which the rows name, were measure
 on two cores of a machine like this one; one event of its is one Erlang term.
 """
 
-import numpy as np
 import pytest
 
 import fastflow as ff
 from bench.harness import Rival
-from bench.stages import Adder, Objects, PlainAdder, PlainCounter, PlainObjects
-
-add = np.add.reduce
+from bench.stages import Adder, Objects, PlainAdder, PlainCounter, PlainObjects, PlainReducer, Reducer, add
 
 
 class Numbers(ff.Producer):
@@ -40,30 +37,10 @@ class Numbers(ff.Producer):
         return out
 
 
-class Reducer(ff.Consumer):
-    """Adds up arrays."""
-
-    def __init__(self):
-        self.total = 0
-
-    def handle_events(self, events, source):
-        self.total += int(add(events))
-
-    def result(self):
-        return self.total
-
-
 class PlainNumbers(PlainCounter):
     """The methods of `Numbers` without a stage."""
 
     handle_demand = Numbers.handle_demand
-
-
-class PlainReducer:
-    """The methods of `Reducer` without a stage."""
-
-    __init__ = Reducer.__init__
-    handle_events = Reducer.handle_events
 
 
 def scale(x):

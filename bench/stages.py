@@ -8,6 +8,8 @@ import numpy as np
 
 import fastflow as ff
 
+add = np.add.reduce
+
 
 class Counter(ff.Producer):
     """Counts from `start` up to `stop`."""
@@ -152,3 +154,23 @@ def run_counter_to_total(stop, batch):
 def edge(batch):
     """Options of a subscription whose deliveries have at most `batch` events."""
     return {"max_demand": 2 * batch, "min_demand": batch}
+
+
+class Reducer(ff.Consumer):
+    """Adds up arrays."""
+
+    def __init__(self):
+        self.total = 0
+
+    def handle_events(self, events, source):
+        self.total += int(add(events))
+
+    def result(self):
+        return self.total
+
+
+class PlainReducer:
+    """The methods of `Reducer` without a stage."""
+
+    __init__ = Reducer.__init__
+    handle_events = Reducer.handle_events
